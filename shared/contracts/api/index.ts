@@ -1,0 +1,12 @@
+import type { Call } from './call.ts';
+import { clusterCalls, nodeCalls } from './nodes.ts';
+import { operationCalls } from './operations.ts';
+import { routeCalls } from './routes.ts';
+import { shardCalls } from './shards.ts';
+import { systemCalls } from './system.ts';
+import { tableCalls } from './tables.ts';
+
+/** Every call of the REST API by name. */
+export const calls = { ...nodeCalls, ...clusterCalls, ...shardCalls, ...tableCalls, ...routeCalls, ...operationCalls, ...systemCalls } as const satisfies Record<string, Call>;
+export type CallName = keyof typeof calls;
+export type Calls = typeof calls;

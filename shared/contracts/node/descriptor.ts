@@ -1,0 +1,104 @@
+import * as z from 'zod';
+import {
+  encodedKey, epoch, generation, nodeEpoch, nodeId, operationId, replicaId, shardId, storeUuid, tableId, tableName,
+} from '../../domain/ids.ts';
+import type { ShardDescriptor } from '../../domain/shard.ts';
+import { counterSchema, epochSchema, hostSchema, keySchema, keyTypeSchema, nodeIdSchema, portSchema, syncStatusSchema, systemIdSchema, tableNameSchema } from '../primitives.ts';
+
+/**
+ * A shard descriptor as nodes get it: the stored descriptor and the addresses of its nodes. `start_key` and `end_key`
+ * are in the store's order-preserving encoding (domain/keys.ts); `key_type` tells how to show them.
+ */
+export const wireDescriptorSchema = z.object({
+  shard_id: systemIdSchema,
+  table_id: systemIdSchema,
+  table: tableNameSchema,
+  key_type: keyTypeSchema,
+  start_key: keySchema,
+  end_key: keySchema.nullable(),
+  epoch: epochSchema,
+  generation: counterSchema,
+  leader: z.object({ node_id: nodeIdSchema, replica_id: systemIdSchema, node_epoch: epochSchema }),
+  min_in_sync: z.int().min(1),
+  replicas: z.array(
+    z.object({
+      replica_id: systemIdSchema,
+      node_id: nodeIdSchema,
+      node_epoch: epochSchema,
+      store_uuid: systemIdSchema,
+      sync_status: syncStatusSchema,
+      /** Null when the control plane has no address of the node. */
+      address: z.object({ host: hostSchema, port: portSchema }).nullable(),
+    }),
+  ).min(1).max(15),
+  intent: z.object({ kind: z.literal('TRANSFER'), target_replica_id: systemIdSchema, since_generation: counterSchema }).nullable(),
+  state: z.discriminatedUnion('kind', [z.object({ kind: z.literal('ACTIVE') }), z.object({ kind: z.literal('DELETING'), operation_id: systemIdSchema })]),
+  data_loss: z.boolean(),
+  created_at_ms: counterSchema,
+  leader_since_ms: counterSchema,
+});
+export type WireDescriptor = z.infer<typeof wireDescriptorSchema>;
+
+export type AddressOf = (node: string) => { host: string; port: number } | null;
+
+export function toWireDescriptor(shard: ShardDescriptor, addressOf: AddressOf): WireDescriptor {
+  return {
+    shard_id: shard.shardId,
+    table_id: shard.tableId,
+    table: shard.table,
+    key_type: shard.keyType,
+    start_key: shard.startKey,
+    end_key: shard.endKey,
+    epoch: shard.epoch,
+    generation: shard.generation,
+    leader: { node_id: shard.leader.nodeId, replica_id: shard.leader.replicaId, node_epoch: shard.leader.nodeEpoch },
+    min_in_sync: shard.minInSync,
+    replicas: shard.replicas.map((replica) => ({
+      replica_id: replica.replicaId,
+      node_id: replica.nodeId,
+      node_epoch: replica.nodeEpoch,
+      store_uuid: replica.storeUuid,
+      sync_status: replica.syncStatus,
+      address: addressOf(replica.nodeId),
+    })),
+    intent:
+      shard.intent === null
+        ? null
+        : { kind: 'TRANSFER', target_replica_id: shard.intent.targetReplicaId, since_generation: shard.intent.sinceGeneration },
+    state: shard.state.kind === 'ACTIVE' ? { kind: 'ACTIVE' } : { kind: 'DELETING', operation_id: shard.state.operationId },
+    data_loss: shard.dataLoss,
+    created_at_ms: shard.createdAtMs,
+    leader_since_ms: shard.leaderSinceMs,
+  };
+}
+
+/** Inverse of `toWireDescriptor`, addresses apart. */
+export function fromWireDescriptor(wire: WireDescriptor): ShardDescriptor {
+  return {
+    shardId: shardId(wire.shard_id),
+    tableId: tableId(wire.table_id),
+    table: tableName(wire.table),
+    keyType: wire.key_type,
+    startKey: encodedKey(wire.start_key),
+    endKey: wire.end_key === null ? null : encodedKey(wire.end_key),
+    epoch: epoch(wire.epoch),
+    generation: generation(wire.generation),
+    leader: { nodeId: nodeId(wire.leader.node_id), replicaId: replicaId(wire.leader.replica_id), nodeEpoch: nodeEpoch(wire.leader.node_epoch) },
+    minInSync: wire.min_in_sync,
+    replicas: wire.replicas.map((replica) => ({
+      replicaId: replicaId(replica.replica_id),
+      nodeId: nodeId(replica.node_id),
+      nodeEpoch: nodeEpoch(replica.node_epoch),
+      storeUuid: storeUuid(replica.store_uuid),
+      syncStatus: replica.sync_status,
+    })),
+    intent:
+      wire.intent === null
+        ? null
+        : { kind: 'TRANSFER', targetReplicaId: replicaId(wire.intent.target_replica_id), sinceGeneration: generation(wire.intent.since_generation) },
+    state: wire.state.kind === 'ACTIVE' ? { kind: 'ACTIVE' } : { kind: 'DELETING', operationId: operationId(wire.state.operation_id) },
+    dataLoss: wire.data_loss,
+    createdAtMs: wire.created_at_ms,
+    leaderSinceMs: wire.leader_since_ms,
+  };
+}

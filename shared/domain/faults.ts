@@ -1,0 +1,78 @@
+import type { Json } from './records.ts';
+
+/**
+ * Transport-neutral failures: a use case returns a `Fault`, the HTTP layer turns it into RFC 9457 problem details last.
+ * `kind` decides the status, `code` is stable and documented, `message` tells the caller what to do.
+ */
+export type FaultKind =
+  | 'INVALID' // 400
+  | 'UNAUTHENTICATED' // 401
+  | 'FORBIDDEN' // 403
+  | 'NOT_FOUND' // 404
+  | 'CONFLICT' // 409
+  | 'PRECONDITION_FAILED' // 412
+  | 'OVERLOADED' // 429
+  | 'UNAVAILABLE'; // 503
+
+export type FaultCode =
+  | 'INVALID_REQUEST'
+  | 'INVALID_KEY'
+  | 'UNAUTHENTICATED'
+  | 'TOKEN_EXPIRED'
+  | 'JOIN_TOKEN_USED'
+  | 'FORBIDDEN'
+  | 'NOT_FOUND'
+  | 'NODE_NOT_FOUND'
+  | 'SHARD_NOT_FOUND'
+  | 'TABLE_NOT_FOUND'
+  | 'OPERATION_NOT_FOUND'
+  | 'TABLE_EXISTS'
+  | 'TABLE_NOT_ACTIVE'
+  | 'NODE_ALIVE'
+  | 'NODE_DECOMMISSIONED'
+  | 'NODE_FENCED'
+  | 'SEQUENCE_STALE'
+  | 'STORE_ROLLED_BACK'
+  | 'STORE_MISMATCH'
+  | 'EPOCH_STALE'
+  | 'GENERATION_STALE'
+  | 'NOT_LEADER'
+  | 'REPLICA_UNKNOWN'
+  | 'REPLICA_NOT_IN_SYNC'
+  | 'NOT_ENOUGH_IN_SYNC'
+  | 'NOT_ENOUGH_NODES'
+  | 'STEP_DOWN_PENDING'
+  | 'TRANSFER_PENDING'
+  | 'ALREADY_LEADER'
+  | 'IDEMPOTENCY_KEY_REUSED'
+  | 'IDEMPOTENT_REQUEST_UNDER_WAY'
+  | 'REVISION_MISMATCH'
+  | 'CONFLICT'
+  | 'OVERLOADED'
+  | 'STORE_UNAVAILABLE';
+
+export interface Fault {
+  readonly kind: FaultKind;
+  readonly code: FaultCode;
+  readonly message: string;
+  /** Field at fault, in the wire's spelling, for INVALID. */
+  readonly field?: string;
+  /** Machine-readable facts, snake_case: the current epoch, the current route ... */
+  readonly detail?: { readonly [key: string]: Json };
+  readonly retryAfterSeconds?: number;
+}
+
+type FaultExtras = Pick<Fault, 'field' | 'detail' | 'retryAfterSeconds'>;
+
+const make =
+  (kind: FaultKind) =>
+  (code: FaultCode, message: string, extras: FaultExtras = {}): Fault => ({ kind, code, message, ...extras });
+
+export const invalid = make('INVALID');
+export const unauthenticated = make('UNAUTHENTICATED');
+export const forbidden = make('FORBIDDEN');
+export const notFound = make('NOT_FOUND');
+export const conflict = make('CONFLICT');
+export const preconditionFailed = make('PRECONDITION_FAILED');
+export const overloaded = make('OVERLOADED');
+export const unavailable = make('UNAVAILABLE');

@@ -1,0 +1,184 @@
+import type { CommandId, EncodedKey, Incarnation, NodeId, OperationId, PageId, ReplicaId, ShardId, TableId, TableName } from './ids.ts';
+import type { KeyType } from './keys.ts';
+import type { LeaseProfileName } from './lease.ts';
+
+/** Stored records that are not decided upon in a file of their own. Liveness: lease.ts. Shards: shard.ts. */
+
+/** Values that survive a round trip through the store and JSON. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
+
+/** A node's identity and address; what changes with its lease is in `LivenessRecord`. */
+export interface NodeRecord {
+  readonly nodeId: NodeId;
+  readonly host: string;
+  readonly port: number;
+  readonly zone: string;
+  /** ACTIVE until a drain for decommission starts; DECOMMISSIONED is a tombstone, never deleted. */
+  readonly membership: 'ACTIVE' | 'DECOMMISSIONING' | 'DECOMMISSIONED';
+  readonly cordoned: boolean;
+  /** The node's public key (JWK, ES256); null for a node that registered without one. */
+  readonly publicKey: { readonly [key: string]: Json } | null;
+  /** Node epoch of the registration that wrote host and port: an address cached under a lower one is stale. */
+  readonly addressNodeEpoch: number;
+  readonly version: string;
+  readonly registeredAtMs: number;
+}
+
+export interface TableRecord {
+  readonly table: TableName;
+  readonly tableId: TableId;
+  readonly keyType: KeyType;
+  readonly state: 'CREATING' | 'ACTIVE' | 'DELETING';
+  readonly replicationFactor: number;
+  /** True if the table's creator set the replication factor; false if it follows `config/replication`. */
+  readonly replicationFactorIsOwn: boolean;
+  readonly shardCount: number;
+  readonly operationId: OperationId;
+  readonly createdAtMs: number;
+}
+
+/** Header of a directory page (DESIGN section 4): covers `[low, high)` of one table; `right` is the next page. */
+export interface PageHeader {
+  readonly page: PageId;
+  readonly tableId: TableId;
+  readonly low: EncodedKey;
+  readonly high: EncodedKey | null;
+  readonly generation: number;
+  readonly count: number;
+  readonly right: PageId | null;
+}
+
+/** Entry of a table's root: the page that starts at `low`. Late entries are made safe by `right`. */
+export interface RootSeparator {
+  readonly tableId: TableId;
+  readonly low: EncodedKey;
+  readonly page: PageId;
+}
+
+/** Finds a shard by id. A split keeps the left part's id, so the start key never changes. */
+export interface ShardLocator {
+  readonly shardId: ShardId;
+  readonly tableId: TableId;
+  readonly table: TableName;
+  readonly startKey: EncodedKey;
+}
+
+/** Lists a node's replicas with strong consistency: for failover and drain. A pointer; the descriptor is the truth. */
+export interface NodeReplica {
+  readonly nodeId: NodeId;
+  readonly shardId: ShardId;
+  readonly replicaId: ReplicaId;
+  readonly tableId: TableId;
+  readonly startKey: EncodedKey;
+}
+
+export interface ConfigRecord {
+  readonly configKey: string;
+  readonly configValue: Json;
+  readonly updatedAtMs: number;
+}
+
+export interface ReplicationConfig {
+  readonly replicationFactor: number;
+  readonly strategy: 'rack-aware';
+}
+
+export type OperationType = 'create-table' | 'delete-table';
+export type OperationStatus = 'PENDING' | 'RUNNING' | 'PAUSED' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED';
+
+/** A long-running job (DESIGN section 7). State lives here; the state machine carries only the id and a step tag. */
+export interface OperationRecord {
+  readonly operationId: OperationId;
+  readonly type: OperationType;
+  readonly status: OperationStatus;
+  readonly outcome: 'APPLIED' | 'ROLLED_BACK' | null;
+  readonly progress: { readonly done: number; readonly total: number; readonly unit: string };
+  /** What the operation waits for, in words; null when it waits for nothing. */
+  readonly waitingOn: string | null;
+  /** The request, validated. */
+  readonly input: Json;
+  /** The operation's own state: phase and cursor. Read and written only by its steps. */
+  readonly state: Json;
+  readonly steps: readonly { readonly name: string; readonly atMs: number; readonly detail: string }[];
+  readonly createdBy: string;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+  readonly executionArn: string | null;
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+/** A command on its way to a node; queued when a push fails, completed by the node's acknowledgement. */
+export interface CommandRecord {
+  readonly commandId: CommandId;
+  readonly nodeId: NodeId;
+  /** The command as the node protocol (contracts/node) spells it, signature included. */
+  readonly command: Json;
+  readonly createdAtMs: number;
+  /** After this wall-clock time the command is dropped; whoever needs it decides anew. */
+  readonly expiresAtMs: number;
+  /** Batch that waits for the acknowledgement; null for notices. */
+  readonly batchId: string | null;
+}
+
+/** A set of commands that one waiting task token needs. */
+export interface CommandBatch {
+  readonly batchId: string;
+  readonly operationId: OperationId;
+  readonly taskToken: string | null;
+  readonly pending: readonly string[];
+  readonly failed: readonly { readonly commandId: string; readonly code: string; readonly message: string }[];
+}
+
+/** Answer kept under an `Idempotency-Key` for 24 h (I-11). */
+export interface IdempotencyRecord {
+  readonly scope: string;
+  readonly key: string;
+  readonly requestHash: string;
+  /** Null while the first request is under way. */
+  readonly answer: { readonly status: number; readonly body: Json } | null;
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number;
+}
+
+/** A join token that was issued; `usedBy` makes it single-use. */
+export interface JoinTokenRecord {
+  readonly tokenId: string;
+  readonly createdBy: string;
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number;
+  readonly usedBy: { readonly nodeId: NodeId; readonly incarnation: Incarnation; readonly atMs: number } | null;
+}
+
+/** Record of the acting detector loop and of the brake (L5). `token` fences older loops' brake records. */
+export interface DetectorRecord {
+  readonly holder: string;
+  readonly token: number;
+  /** Raised by the holder at every tick; a standby takes over when it stands still for the loop's lease. */
+  readonly beat: number;
+  readonly released: boolean;
+  readonly brake: { readonly engagedAtMs: number; readonly lost: number; readonly reason: string } | null;
+}
+
+export type EntityRef = string & { readonly entity?: never };
+
+/** One audited mutation (I-16). `number` counts the entity's mutations without a gap. */
+export interface AuditEntry {
+  readonly entity: EntityRef;
+  readonly number: number;
+  readonly action: string;
+  readonly principal: string;
+  readonly atMs: number;
+  readonly detail: Json;
+}
+
+/** Outbox event, written in the transaction of the change that it tells of. */
+export interface EventRecord {
+  readonly eventId: string;
+  readonly eventType: string;
+  readonly payload: Json;
+  readonly createdAtMs: number;
+}
+
+export interface ClusterSettings {
+  readonly leaseProfile: LeaseProfileName;
+}

@@ -1,0 +1,69 @@
+import type { Epoch, EncodedKey, Generation, NodeEpoch, NodeId, OperationId, ReplicaId, ShardId, StoreUuid, TableId, TableName } from './ids.ts';
+import type { KeyType } from './keys.ts';
+
+export type SyncStatus = 'IN_SYNC' | 'LAGGING' | 'OFFLINE';
+
+/** One copy of a shard. */
+export interface Replica {
+  /** Never reused (R4). */
+  readonly replicaId: ReplicaId;
+  readonly nodeId: NodeId;
+  /** Node epoch of the replication session in which the entry got its status (R2). An entry below the node's present epoch is void: unelectable. */
+  readonly nodeEpoch: NodeEpoch;
+  /** Data directory that holds the copy; an election of the void requires the same one (E4). */
+  readonly storeUuid: StoreUuid;
+  readonly syncStatus: SyncStatus;
+}
+
+/** What the descriptor announces before it is done, so that a crash leaves work for the reconciler (E2). */
+export type ShardIntent = {
+  readonly kind: 'TRANSFER';
+  readonly targetReplicaId: ReplicaId;
+  /** Generation of the descriptor that first carried this intent: the receipt's generation must be at least this. */
+  readonly sinceGeneration: Generation;
+};
+
+/** Lifecycle of a shard. Structural operations (split, merge, move) add variants that carry their operation's token. */
+export type ShardState = { readonly kind: 'ACTIVE' } | { readonly kind: 'DELETING'; readonly operationId: OperationId };
+
+/**
+ * The truth about one shard. Every write of it raises `generation` by 1 and is conditional on shard id, generation and
+ * epoch (PROTOCOL, table of transitions).
+ */
+export interface ShardDescriptor {
+  readonly shardId: ShardId;
+  readonly tableId: TableId;
+  readonly table: TableName;
+  readonly keyType: KeyType;
+  readonly startKey: EncodedKey;
+  /** Exclusive; null is the end of the key space. */
+  readonly endKey: EncodedKey | null;
+  readonly epoch: Epoch;
+  readonly generation: Generation;
+  /** `nodeEpoch` is copied from the leader's IN_SYNC entry at election, never looked up (E1). */
+  readonly leader: { readonly replicaId: ReplicaId; readonly nodeId: NodeId; readonly nodeEpoch: NodeEpoch };
+  /** IN_SYNC is never written below this (R1): a majority of the replication factor. */
+  readonly minInSync: number;
+  readonly replicas: readonly Replica[];
+  readonly intent: ShardIntent | null;
+  readonly state: ShardState;
+  /** Raised by an UNCLEAN election: acknowledged writes may be missing (E4). */
+  readonly dataLoss: boolean;
+  readonly createdAtMs: number;
+  /** Wall clock of the last change of leader. For display. */
+  readonly leaderSinceMs: number;
+}
+
+/** Majority of `replicationFactor` (>= 1). */
+export function majority(replicationFactor: number): number {
+  return Math.floor(replicationFactor / 2) + 1;
+}
+
+export const inSyncReplicas = (shard: ShardDescriptor): readonly Replica[] =>
+  shard.replicas.filter((replica) => replica.syncStatus === 'IN_SYNC');
+
+export const replicaOn = (shard: ShardDescriptor, nodeId: NodeId): Replica | undefined =>
+  shard.replicas.find((replica) => replica.nodeId === nodeId);
+
+export const replicaById = (shard: ShardDescriptor, replicaId: ReplicaId): Replica | undefined =>
+  shard.replicas.find((replica) => replica.replicaId === replicaId);
