@@ -7,9 +7,11 @@ import { layers, ambientSourcesForbiddenIn } from './test/architecture/layers.js
 const zones = layers.map((layer) => ({
   target: layer.folder,
   from: '.',
-  except: [...layer.mayImport, layer.folder, ...(layer.packages === 'any' ? ['node_modules'] : layer.packages.map((name) => `node_modules/${name}`))].map(
-    (path) => `./${path.replace(/^\.\//, '')}`,
-  ),
+  except: [
+    ...layer.mayImport,
+    layer.folder,
+    ...(layer.packages === 'any' ? ['node_modules'] : layer.packages.map((name) => `node_modules/${name}`)),
+  ].map((path) => `./${path.replace(/^\.\//, '')}`),
   message: layer.why,
 }));
 
@@ -42,10 +44,13 @@ export default defineConfig(
     rules: {
       'no-restricted-globals': [
         'error',
-        ...['Date', 'process', 'performance', 'setTimeout', 'setInterval', 'setImmediate', 'crypto', 'fetch'].map((name) => ({
-          name,
-          message: 'Take it from a port (Clock, Timers, Random, NodeNetwork): time, randomness and I/O come in from outside.',
-        })),
+        ...['Date', 'process', 'performance', 'setTimeout', 'setInterval', 'setImmediate', 'crypto', 'fetch'].map(
+          (name) => ({
+            name,
+            message:
+              'Take it from a port (Clock, Timers, Random, NodeNetwork): time, randomness and I/O come in from outside.',
+          }),
+        ),
       ],
       'no-restricted-properties': [
         'error',

@@ -1,11 +1,37 @@
 import type { Clock, Logger, Random, Timers } from './domain/environment.ts';
 import type {
-  CommandId, EncodedKey, Epoch, Generation, NodeEpoch, NodeId, OperationId, PageId, ReplicaId, Revision, ShardId, TableId, TableName,
+  CommandId,
+  EncodedKey,
+  Epoch,
+  Generation,
+  NodeEpoch,
+  NodeId,
+  OperationId,
+  PageId,
+  ReplicaId,
+  Revision,
+  ShardId,
+  TableId,
+  TableName,
 } from './domain/ids.ts';
 import type { LivenessRecord } from './domain/lease.ts';
 import type {
-  AuditEntry, CommandBatch, CommandRecord, ConfigRecord, DetectorRecord, EventRecord, IdempotencyRecord, JoinTokenRecord, Json, NodeRecord,
-  NodeReplica, OperationRecord, PageHeader, RootSeparator, ShardLocator, TableRecord,
+  AuditEntry,
+  CommandBatch,
+  CommandRecord,
+  ConfigRecord,
+  DetectorRecord,
+  EventRecord,
+  IdempotencyRecord,
+  JoinTokenRecord,
+  Json,
+  NodeRecord,
+  NodeReplica,
+  OperationRecord,
+  PageHeader,
+  RootSeparator,
+  ShardLocator,
+  TableRecord,
 } from './domain/records.ts';
 import type { Result } from './domain/result.ts';
 import type { ShardDescriptor } from './domain/shard.ts';
@@ -46,9 +72,19 @@ export type Condition =
 
 export type ItemWrite =
   /** Replaces the whole item; its revision becomes the old one + 1, or 1. */
-  | { readonly kind: 'put'; readonly key: ItemKey; readonly body: StoredItem['body']; readonly when: readonly Condition[] }
+  | {
+      readonly kind: 'put';
+      readonly key: ItemKey;
+      readonly body: StoredItem['body'];
+      readonly when: readonly Condition[];
+    }
   /** Sets top-level fields of an existing item (`present` is implied) and raises its revision. */
-  | { readonly kind: 'update'; readonly key: ItemKey; readonly set: StoredItem['body']; readonly when: readonly Condition[] }
+  | {
+      readonly kind: 'update';
+      readonly key: ItemKey;
+      readonly set: StoredItem['body'];
+      readonly when: readonly Condition[];
+    }
   | { readonly kind: 'delete'; readonly key: ItemKey; readonly when: readonly Condition[] }
   /** Transactions only: fails the transaction unless the conditions hold. */
   | { readonly kind: 'check'; readonly key: ItemKey; readonly when: readonly Condition[] };
@@ -138,13 +174,21 @@ export interface Entities {
   /** Partition: the node. Sorted by command id, which is time-ordered. */
   command: { id: { nodeId: NodeId; commandId: CommandId }; partition: { nodeId: NodeId }; value: CommandRecord };
   commandBatch: { id: { batchId: string }; partition: { batchId: string }; value: CommandBatch };
-  idempotency: { id: { scope: string; key: string }; partition: { scope: string; key: string }; value: IdempotencyRecord };
+  idempotency: {
+    id: { scope: string; key: string };
+    partition: { scope: string; key: string };
+    value: IdempotencyRecord;
+  };
   joinToken: { id: { tokenId: string }; partition: Record<never, never>; value: JoinTokenRecord };
   detector: { id: Record<never, never>; partition: Record<never, never>; value: DetectorRecord };
   /** Partition: the entity. Sorted by number. */
   audit: { id: { entity: string; number: number }; partition: { entity: string }; value: AuditEntry };
   /** Partition: one hour (`hour`, ISO, `2026-11-20T20`) and one of EVENT_BUCKETS. Sorted by event id, which is time-ordered. */
-  event: { id: { createdAtMs: number; eventId: string }; partition: { hour: string; bucket: number }; value: EventRecord };
+  event: {
+    id: { createdAtMs: number; eventId: string };
+    partition: { hour: string; bucket: number };
+    value: EventRecord;
+  };
 }
 export type EntityKind = keyof Entities;
 export type EntityId<K extends EntityKind> = Entities[K]['id'];
@@ -164,7 +208,13 @@ export interface Stored<K extends EntityKind> {
 export type RecordWrite = {
   [K in EntityKind]:
     | { readonly kind: 'put'; readonly entity: K; readonly value: EntityValue<K>; readonly when: readonly Condition[] }
-    | { readonly kind: 'update'; readonly entity: K; readonly id: EntityId<K>; readonly set: Partial<EntityValue<K>>; readonly when: readonly Condition[] }
+    | {
+        readonly kind: 'update';
+        readonly entity: K;
+        readonly id: EntityId<K>;
+        readonly set: Partial<EntityValue<K>>;
+        readonly when: readonly Condition[];
+      }
     | { readonly kind: 'delete'; readonly entity: K; readonly id: EntityId<K>; readonly when: readonly Condition[] }
     | { readonly kind: 'check'; readonly entity: K; readonly id: EntityId<K>; readonly when: readonly Condition[] };
 }[EntityKind];
@@ -234,9 +284,15 @@ export interface ShardDirectory {
   /** By shard id: locator, then lookup. Null if the shard does not exist. */
   locate(shardId: ShardId): Promise<LocatedShard | null>;
   /** Shards in key order from the one that holds `fromKey`. `nextKey` null at the end of the table. */
-  scan(tableId: TableId, request: { fromKey: EncodedKey; limit: number }): Promise<{ shards: readonly LocatedShard[]; nextKey: EncodedKey | null }>;
+  scan(
+    tableId: TableId,
+    request: { fromKey: EncodedKey; limit: number },
+  ): Promise<{ shards: readonly LocatedShard[]; nextKey: EncodedKey | null }>;
   /** Pointers to the replicas on a node, by shard id. */
-  replicasOn(nodeId: NodeId, request: { after?: string; limit: number }): Promise<{ replicas: readonly NodeReplica[]; next: string | null }>;
+  replicasOn(
+    nodeId: NodeId,
+    request: { after?: string; limit: number },
+  ): Promise<{ replicas: readonly NodeReplica[]; next: string | null }>;
   /** Descriptors of several pointers, read strongly, in parallel; null where the shard or its replica on the node is gone. */
   resolve(pointers: readonly NodeReplica[]): Promise<readonly (LocatedShard | null)[]>;
   /**
@@ -249,9 +305,17 @@ export interface ShardDirectory {
    * audit entries for each shard. Idempotent: shards that exist already (same shard id) are left as they are. Raises DIRECTORY_MISMATCH as a Bug if
    * the shards do not continue the table.
    */
-  append(tableId: TableId, shards: readonly ShardDescriptor[], audit: { principal: string; action: string }): Promise<void>;
+  append(
+    tableId: TableId,
+    shards: readonly ShardDescriptor[],
+    audit: { principal: string; action: string },
+  ): Promise<void>;
   /** Removes up to `limit` shards from the low end of a table being deleted, with their rows, locators, emptied pages and separators. True when none is left. */
-  removeFirst(tableId: TableId, limit: number, audit: { principal: string; action: string }): Promise<{ removed: readonly ShardDescriptor[]; done: boolean }>;
+  removeFirst(
+    tableId: TableId,
+    limit: number,
+    audit: { principal: string; action: string },
+  ): Promise<{ removed: readonly ShardDescriptor[]; done: boolean }>;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -266,7 +330,62 @@ export interface NodeAddress {
 
 /** Pushes signed commands to a node. Never throws: an unreachable node is an answer. */
 export interface NodeClient {
-  push(node: NodeAddress, commands: readonly Json[]): Promise<Result<readonly Json[], { code: 'NODE_UNREACHABLE'; message: string }>>;
+  push(
+    node: NodeAddress,
+    commands: readonly Json[],
+  ): Promise<Result<readonly Json[], { code: 'NODE_UNREACHABLE'; message: string }>>;
+}
+
+/** A command before it has an id, a signature and a way to its node. */
+export interface CommandDraft {
+  readonly nodeId: NodeId;
+  readonly type: 'create_replica' | 'remove_replica' | 'become_leader' | 'apply_descriptor' | 'step_down';
+  readonly replicaId: ReplicaId;
+  /** The shard whose epoch and generation the command carries. */
+  readonly shard: ShardDescriptor;
+}
+
+/** How a node answered a command that was pushed to it. */
+export type CommandAnswer =
+  | {
+      readonly outcome: 'ACCEPTED' | 'DONE';
+      readonly receipt: { readonly epoch: Epoch; readonly generation: Generation } | null;
+    }
+  | { readonly outcome: 'REFUSED'; readonly code: string; readonly message: string }
+  /** No answer: the command waits in the node's mailbox for its next heartbeat. */
+  | { readonly outcome: 'QUEUED' };
+
+/** The way of commands to nodes: signed, pushed first, left in the node's mailbox when the push got no answer. */
+export interface CommandDispatcher {
+  /** Answers in the order of the drafts. Commands are idempotent; sending twice is harmless. */
+  send(drafts: readonly CommandDraft[]): Promise<readonly CommandAnswer[]>;
+  /**
+   * Sends commands that a waiting task token needs: when all of them are DONE the token succeeds, when one is REFUSED it
+   * fails with the code. Acknowledgements arrive by push, heartbeat or report.
+   */
+  sendForTask(
+    drafts: readonly CommandDraft[],
+    task: { readonly operationId: OperationId; readonly taskToken: string },
+  ): Promise<void>;
+  /** Up to `limit` commands in the node's mailbox, as the wire carries them. */
+  pending(nodeId: NodeId, limit: number): Promise<readonly Json[]>;
+  /** Takes an acknowledgement that the node `nodeId` gave by heartbeat or report. Unknown command ids are ignored. */
+  acknowledge(
+    nodeId: NodeId,
+    ack: {
+      readonly commandId: CommandId;
+      readonly outcome: 'ACCEPTED' | 'DONE' | 'REFUSED';
+      readonly code: string | null;
+      readonly message: string | null;
+    },
+  ): Promise<void>;
+}
+
+/** Addresses of nodes, cached by each process. An entry is read again when a higher node epoch than the cached one is asked for. */
+export interface AddressBook {
+  of(
+    nodes: readonly { readonly nodeId: NodeId; readonly nodeEpoch: NodeEpoch }[],
+  ): Promise<ReadonlyMap<string, NodeAddress>>;
 }
 
 /** Starts and answers state machines. */
@@ -284,7 +403,14 @@ export type Principal =
   /** Bearer of a single-use join token. */
   | { readonly kind: 'joiner'; readonly tokenId: string }
   /** A registered node, by a credential of the control plane: speaks for itself only. */
-  | { readonly kind: 'node'; readonly nodeId: NodeId; readonly nodeEpoch: NodeEpoch; readonly incarnation: string; readonly issuedAtMs: number; readonly expiresAtMs: number }
+  | {
+      readonly kind: 'node';
+      readonly nodeId: NodeId;
+      readonly nodeEpoch: NodeEpoch;
+      readonly incarnation: string;
+      readonly issuedAtMs: number;
+      readonly expiresAtMs: number;
+    }
   /** A node that proves by its own key that it registered before; may only register or release. */
   | { readonly kind: 'nodeKey'; readonly nodeId: NodeId }
   /** The control plane itself: detector, reconciler, operation steps. */
@@ -295,7 +421,12 @@ export type TokenClaims =
   | { readonly kind: 'joiner'; readonly tokenId: string }
   | { readonly kind: 'node'; readonly nodeId: NodeId; readonly nodeEpoch: NodeEpoch; readonly incarnation: string }
   /** For data nodes: which tables the bearer may read and write (`*` = all). */
-  | { readonly kind: 'data'; readonly name: string; readonly tables: readonly string[]; readonly access: 'read' | 'read-write' };
+  | {
+      readonly kind: 'data';
+      readonly name: string;
+      readonly tables: readonly string[];
+      readonly access: 'read' | 'read-write';
+    };
 
 /** The control plane's signing key (ES256). Synchronous, so that the simulation is deterministic. */
 export interface TokenAuthority {
@@ -312,7 +443,8 @@ export interface TokenAuthority {
 export interface Deps {
   readonly records: Records;
   readonly directory: ShardDirectory;
-  readonly nodes: NodeClient;
+  readonly commands: CommandDispatcher;
+  readonly addresses: AddressBook;
   readonly operations: OperationStarter;
   readonly tokens: TokenAuthority;
   readonly clock: Clock;
@@ -329,6 +461,3 @@ export interface Settings {
   readonly pushToNodes: boolean;
   readonly defaultReplicationFactor: number;
 }
-
-/** Re-exported for signatures of steps and use cases. */
-export type { Epoch, Generation, ReplicaId };

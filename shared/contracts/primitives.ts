@@ -12,8 +12,16 @@ export const nodeIdSchema = z.string().refine(isUsableId, {
 });
 export const tableNameSchema = nodeIdSchema;
 export const zoneSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/);
-export const systemIdSchema = z.string().min(1).max(SYSTEM_ID_CHARS_MAX).regex(/^[A-Za-z0-9._:-]+$/);
-export const hostSchema = z.string().min(1).max(253).regex(/^[A-Za-z0-9._:-]+$/);
+export const systemIdSchema = z
+  .string()
+  .min(1)
+  .max(SYSTEM_ID_CHARS_MAX)
+  .regex(/^[A-Za-z0-9._:-]+$/);
+export const hostSchema = z
+  .string()
+  .min(1)
+  .max(253)
+  .regex(/^[A-Za-z0-9._:-]+$/);
 export const portSchema = z.int().min(1).max(65_535);
 
 /** Versions and counters: non-negative integers that JavaScript holds exactly. */

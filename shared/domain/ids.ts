@@ -61,8 +61,22 @@ export const nextNodeEpoch = (value: NodeEpoch): NodeEpoch => (value + 1) as Nod
 export const ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** Words that a path of the API needs (DESIGN section 8), therefore refused as ids. */
 export const RESERVED_IDS: ReadonlySet<string> = new Set([
-  'register', 'rebalance', 'replication', 'rollouts', 'batch', 'changes', 'heartbeats', 'nodes', 'health', 'versions',
-  'join-tokens', 'search', 'schedules', 'verify', 'restore', 'token',
+  'register',
+  'rebalance',
+  'replication',
+  'rollouts',
+  'batch',
+  'changes',
+  'heartbeats',
+  'nodes',
+  'health',
+  'versions',
+  'join-tokens',
+  'search',
+  'schedules',
+  'verify',
+  'restore',
+  'token',
 ]);
 
 /** True if `value` may be a node id or a table name. */

@@ -1,4 +1,15 @@
-import type { CommandId, EncodedKey, Incarnation, NodeId, OperationId, PageId, ReplicaId, ShardId, TableId, TableName } from './ids.ts';
+import type {
+  CommandId,
+  EncodedKey,
+  Incarnation,
+  NodeId,
+  OperationId,
+  PageId,
+  ReplicaId,
+  ShardId,
+  TableId,
+  TableName,
+} from './ids.ts';
 import type { KeyType } from './keys.ts';
 import type { LeaseProfileName } from './lease.ts';
 

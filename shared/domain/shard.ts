@@ -1,4 +1,16 @@
-import type { Epoch, EncodedKey, Generation, NodeEpoch, NodeId, OperationId, ReplicaId, ShardId, StoreUuid, TableId, TableName } from './ids.ts';
+import type {
+  Epoch,
+  EncodedKey,
+  Generation,
+  NodeEpoch,
+  NodeId,
+  OperationId,
+  ReplicaId,
+  ShardId,
+  StoreUuid,
+  TableId,
+  TableName,
+} from './ids.ts';
 import type { KeyType } from './keys.ts';
 
 export type SyncStatus = 'IN_SYNC' | 'LAGGING' | 'OFFLINE';

@@ -4,7 +4,8 @@ import type * as z from 'zod';
 export type Caller = 'public' | 'admin' | 'node' | 'joiner' | 'nodeKey';
 
 /** Lambda entry that serves the call: functions/api/<resource>.ts. */
-export type Resource = 'nodes' | 'heartbeat' | 'shards' | 'tables' | 'routes' | 'config' | 'operations' | 'auth' | 'cluster' | 'meta';
+export type Resource =
+  'nodes' | 'heartbeat' | 'shards' | 'tables' | 'routes' | 'config' | 'operations' | 'auth' | 'cluster' | 'meta';
 
 /** One call of the REST API, as data: router, OpenAPI, fuzzing and clients are made from it. */
 export interface Call {

@@ -7,6 +7,14 @@ import { systemCalls } from './system.ts';
 import { tableCalls } from './tables.ts';
 
 /** Every call of the REST API by name. */
-export const calls = { ...nodeCalls, ...clusterCalls, ...shardCalls, ...tableCalls, ...routeCalls, ...operationCalls, ...systemCalls } as const satisfies Record<string, Call>;
+export const calls = {
+  ...nodeCalls,
+  ...clusterCalls,
+  ...shardCalls,
+  ...tableCalls,
+  ...routeCalls,
+  ...operationCalls,
+  ...systemCalls,
+} as const satisfies Record<string, Call>;
 export type CallName = keyof typeof calls;
 export type Calls = typeof calls;

@@ -1,6 +1,26 @@
 import * as z from 'zod';
-import { heartbeatRequestSchema, heartbeatResponseSchema, registerRequestSchema, registerResponseSchema, releaseRequestSchema, reportsRequestSchema, reportsResponseSchema } from '../node/heartbeat.ts';
-import { counterSchema, epochSchema, hostSchema, leaseProfileSchema, nodeIdSchema, pageAnswer, pageQuery, portSchema, systemIdSchema, timestampSchema, zoneSchema } from '../primitives.ts';
+import {
+  heartbeatRequestSchema,
+  heartbeatResponseSchema,
+  registerRequestSchema,
+  registerResponseSchema,
+  releaseRequestSchema,
+  reportsRequestSchema,
+  reportsResponseSchema,
+} from '../node/heartbeat.ts';
+import {
+  counterSchema,
+  epochSchema,
+  hostSchema,
+  leaseProfileSchema,
+  nodeIdSchema,
+  pageAnswer,
+  pageQuery,
+  portSchema,
+  systemIdSchema,
+  timestampSchema,
+  zoneSchema,
+} from '../primitives.ts';
 import type { Call } from './call.ts';
 
 const nodeParams = z.strictObject({ node_id: nodeIdSchema });
@@ -23,48 +43,108 @@ export const nodeSchema = z.object({
 
 export const nodeCalls = {
   registerNode: {
-    method: 'POST', path: '/cluster/nodes/register', resource: 'nodes', summary: 'Register a node (or a restarted one) and get its credential',
-    callers: ['joiner', 'nodeKey', 'admin'], body: registerRequestSchema, response: registerResponseSchema,
+    method: 'POST',
+    path: '/cluster/nodes/register',
+    resource: 'nodes',
+    summary: 'Register a node (or a restarted one) and get its credential',
+    callers: ['joiner', 'nodeKey', 'admin'],
+    body: registerRequestSchema,
+    response: registerResponseSchema,
   },
   listNodes: {
-    method: 'GET', path: '/cluster/nodes', resource: 'nodes', summary: 'List nodes by id',
-    callers: ['admin', 'node'], query: z.strictObject(pageQuery), response: z.object({ nodes: z.array(nodeSchema), ...pageAnswer }),
+    method: 'GET',
+    path: '/cluster/nodes',
+    resource: 'nodes',
+    summary: 'List nodes by id',
+    callers: ['admin', 'node'],
+    query: z.strictObject(pageQuery),
+    response: z.object({ nodes: z.array(nodeSchema), ...pageAnswer }),
   },
   getNode: {
-    method: 'GET', path: '/cluster/nodes/{node_id}', resource: 'nodes', summary: 'One node',
-    callers: ['admin', 'node'], params: nodeParams,
-    response: nodeSchema.extend({ incarnation: systemIdSchema.nullable(), store_uuid: systemIdSchema, leaders: counterSchema, fence_open: z.boolean(), registered_at: timestampSchema }),
+    method: 'GET',
+    path: '/cluster/nodes/{node_id}',
+    resource: 'nodes',
+    summary: 'One node',
+    callers: ['admin', 'node'],
+    params: nodeParams,
+    response: nodeSchema.extend({
+      incarnation: systemIdSchema.nullable(),
+      store_uuid: systemIdSchema,
+      leaders: counterSchema,
+      fence_open: z.boolean(),
+      registered_at: timestampSchema,
+    }),
   },
   heartbeat: {
-    method: 'POST', path: '/cluster/nodes/{node_id}/heartbeat', resource: 'heartbeat', summary: 'Renew the lease of the calling node',
-    callers: ['node'], params: nodeParams, body: heartbeatRequestSchema, response: heartbeatResponseSchema,
+    method: 'POST',
+    path: '/cluster/nodes/{node_id}/heartbeat',
+    resource: 'heartbeat',
+    summary: 'Renew the lease of the calling node',
+    callers: ['node'],
+    params: nodeParams,
+    body: heartbeatRequestSchema,
+    response: heartbeatResponseSchema,
   },
   releaseNode: {
-    method: 'POST', path: '/cluster/nodes/{node_id}/release', resource: 'heartbeat', summary: 'Give up the lease of the calling node (clean stop)',
-    callers: ['node'], params: nodeParams, body: releaseRequestSchema, response: z.object({ status: z.literal('success') }),
+    method: 'POST',
+    path: '/cluster/nodes/{node_id}/release',
+    resource: 'heartbeat',
+    summary: 'Give up the lease of the calling node (clean stop)',
+    callers: ['node'],
+    params: nodeParams,
+    body: releaseRequestSchema,
+    response: z.object({ status: z.literal('success') }),
   },
   report: {
-    method: 'POST', path: '/cluster/nodes/{node_id}/reports', resource: 'heartbeat', summary: 'Replica proposals, silent leaders, receipts and acknowledgements of the calling node',
-    callers: ['node'], params: nodeParams, body: reportsRequestSchema, response: reportsResponseSchema,
+    method: 'POST',
+    path: '/cluster/nodes/{node_id}/reports',
+    resource: 'heartbeat',
+    summary: 'Replica proposals, silent leaders, receipts and acknowledgements of the calling node',
+    callers: ['node'],
+    params: nodeParams,
+    body: reportsRequestSchema,
+    response: reportsResponseSchema,
   },
   createJoinToken: {
-    method: 'POST', path: '/cluster/join-tokens', resource: 'nodes', summary: 'Issue a single-use join token',
-    callers: ['admin'], idempotent: true,
+    method: 'POST',
+    path: '/cluster/join-tokens',
+    resource: 'nodes',
+    summary: 'Issue a single-use join token',
+    callers: ['admin'],
+    idempotent: true,
     body: z.strictObject({ lifetime_seconds: z.int().min(60).max(604_800).optional() }),
-    response: z.object({ status: z.literal('success'), token_id: systemIdSchema, join_token: z.string(), expires_at: timestampSchema }),
+    response: z.object({
+      status: z.literal('success'),
+      token_id: systemIdSchema,
+      join_token: z.string(),
+      expires_at: timestampSchema,
+    }),
   },
 } as const satisfies Record<string, Call>;
 
 export const clusterCalls = {
   clusterHealth: {
-    method: 'GET', path: '/cluster/health', resource: 'cluster', summary: 'Health of the cluster: nodes, detector, brake, open fences',
+    method: 'GET',
+    path: '/cluster/health',
+    resource: 'cluster',
+    summary: 'Health of the cluster: nodes, detector, brake, open fences',
     callers: ['admin', 'node'],
     response: z.object({
       status: z.enum(['HEALTHY', 'DEGRADED', 'CRITICAL']),
-      nodes: z.object({ total: counterSchema, healthy: counterSchema, unhealthy: counterSchema, decommissioning: counterSchema }),
+      nodes: z.object({
+        total: counterSchema,
+        healthy: counterSchema,
+        unhealthy: counterSchema,
+        decommissioning: counterSchema,
+      }),
       tables: counterSchema,
       open_fences: z.array(z.object({ node_id: nodeIdSchema, node_epoch: epochSchema })),
-      detector: z.object({ holder: z.string().nullable(), beat: counterSchema, braked: z.boolean(), brake_reason: z.string().nullable() }),
+      detector: z.object({
+        holder: z.string().nullable(),
+        beat: counterSchema,
+        braked: z.boolean(),
+        brake_reason: z.string().nullable(),
+      }),
       /** What is wrong and what to do, in words; empty when healthy. */
       problems: z.array(z.string()),
     }),

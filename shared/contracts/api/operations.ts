@@ -24,12 +24,25 @@ export const operationSchema = z.object({
 
 export const operationCalls = {
   listOperations: {
-    method: 'GET', path: '/operations', resource: 'operations', summary: 'List operations, newest first', callers: ['admin'],
-    query: z.strictObject({ ...pageQuery, status: operationStatusSchema.optional(), type: operationTypeSchema.optional() }),
+    method: 'GET',
+    path: '/operations',
+    resource: 'operations',
+    summary: 'List operations, newest first',
+    callers: ['admin'],
+    query: z.strictObject({
+      ...pageQuery,
+      status: operationStatusSchema.optional(),
+      type: operationTypeSchema.optional(),
+    }),
     response: z.object({ operations: z.array(operationSchema), ...pageAnswer }),
   },
   getOperation: {
-    method: 'GET', path: '/operations/{operation_id}', resource: 'operations', summary: 'One operation', callers: ['admin'],
-    params: z.strictObject({ operation_id: systemIdSchema }), response: operationSchema,
+    method: 'GET',
+    path: '/operations/{operation_id}',
+    resource: 'operations',
+    summary: 'One operation',
+    callers: ['admin'],
+    params: z.strictObject({ operation_id: systemIdSchema }),
+    response: operationSchema,
   },
 } as const satisfies Record<string, Call>;

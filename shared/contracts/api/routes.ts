@@ -9,12 +9,22 @@ export const ROUTE_BATCH_KEYS_MAX = 100;
 
 export const routeCalls = {
   getRoute: {
-    method: 'GET', path: '/routes/{table}', resource: 'routes', summary: 'The route of a key', callers: ['admin', 'node'],
-    params: tableParams, query: z.strictObject({ key: keySchema }), response: routeSchema,
+    method: 'GET',
+    path: '/routes/{table}',
+    resource: 'routes',
+    summary: 'The route of a key',
+    callers: ['admin', 'node'],
+    params: tableParams,
+    query: z.strictObject({ key: keySchema }),
+    response: routeSchema,
   },
   batchRoutes: {
-    method: 'POST', path: '/routes/{table}/batch', resource: 'routes', summary: 'Routes of several keys, or a page of the table\'s routes in key order',
-    callers: ['admin', 'node'], params: tableParams,
+    method: 'POST',
+    path: '/routes/{table}/batch',
+    resource: 'routes',
+    summary: "Routes of several keys, or a page of the table's routes in key order",
+    callers: ['admin', 'node'],
+    params: tableParams,
     body: z.union([
       z.strictObject({ keys: z.array(keySchema).min(1).max(ROUTE_BATCH_KEYS_MAX) }),
       z.strictObject({ from_key: keySchema.nullable(), limit: pageQuery.limit }),

@@ -1,6 +1,16 @@
 import * as z from 'zod';
 import { wireDescriptorSchema } from '../node/descriptor.ts';
-import { counterSchema, epochSchema, nodeIdSchema, pageAnswer, pageQuery, syncStatusSchema, systemIdSchema, tableNameSchema, timestampSchema } from '../primitives.ts';
+import {
+  counterSchema,
+  epochSchema,
+  nodeIdSchema,
+  pageAnswer,
+  pageQuery,
+  syncStatusSchema,
+  systemIdSchema,
+  tableNameSchema,
+  timestampSchema,
+} from '../primitives.ts';
 import type { Call } from './call.ts';
 
 const shardParams = z.strictObject({ shard_id: systemIdSchema });
@@ -12,7 +22,15 @@ export const shardSchema = z.object({
   leader: nodeIdSchema,
   /** Nodes that hold a replica. */
   replicas: z.array(nodeIdSchema),
-  replica_details: z.array(z.object({ replica_id: systemIdSchema, node_id: nodeIdSchema, node_epoch: epochSchema, sync_status: syncStatusSchema, is_leader: z.boolean() })),
+  replica_details: z.array(
+    z.object({
+      replica_id: systemIdSchema,
+      node_id: nodeIdSchema,
+      node_epoch: epochSchema,
+      sync_status: syncStatusSchema,
+      is_leader: z.boolean(),
+    }),
+  ),
   /** As callers write keys; '' is the start of the table, null its end. */
   data_range_start: z.string(),
   data_range_end: z.string().nullable(),
@@ -28,19 +46,38 @@ export const shardSchema = z.object({
 
 export const shardCalls = {
   listShards: {
-    method: 'GET', path: '/shards', resource: 'shards', summary: 'List shards: of a table in key order, of a node by shard id, or of all tables',
+    method: 'GET',
+    path: '/shards',
+    resource: 'shards',
+    summary: 'List shards: of a table in key order, of a node by shard id, or of all tables',
     callers: ['admin', 'node'],
     query: z.strictObject({ ...pageQuery, table: tableNameSchema.optional(), node: nodeIdSchema.optional() }),
     response: z.object({ shards: z.array(shardSchema), ...pageAnswer }),
   },
   getShard: {
-    method: 'GET', path: '/shards/{shard_id}', resource: 'shards', summary: 'One shard; `descriptor` is what nodes work with',
-    callers: ['admin', 'node'], params: shardParams,
+    method: 'GET',
+    path: '/shards/{shard_id}',
+    resource: 'shards',
+    summary: 'One shard; `descriptor` is what nodes work with',
+    callers: ['admin', 'node'],
+    params: shardParams,
     response: shardSchema.extend({ descriptor: wireDescriptorSchema }),
   },
   setLeader: {
-    method: 'POST', path: '/shards/{shard_id}/leader', resource: 'shards', summary: 'Transfer leadership to a node with an IN_SYNC replica',
-    callers: ['admin'], idempotent: true, params: shardParams, body: z.strictObject({ new_leader_node_id: nodeIdSchema }),
-    response: z.object({ status: z.literal('success'), message: z.string(), shard_id: systemIdSchema, epoch: epochSchema, generation: counterSchema }),
+    method: 'POST',
+    path: '/shards/{shard_id}/leader',
+    resource: 'shards',
+    summary: 'Transfer leadership to a node with an IN_SYNC replica',
+    callers: ['admin'],
+    idempotent: true,
+    params: shardParams,
+    body: z.strictObject({ new_leader_node_id: nodeIdSchema }),
+    response: z.object({
+      status: z.literal('success'),
+      message: z.string(),
+      shard_id: systemIdSchema,
+      epoch: epochSchema,
+      generation: counterSchema,
+    }),
   },
 } as const satisfies Record<string, Call>;

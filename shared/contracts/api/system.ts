@@ -5,32 +5,65 @@ import type { Call } from './call.ts';
 /** Configuration, tokens, audit, and the calls that describe the API itself. */
 export const systemCalls = {
   getReplicationConfig: {
-    method: 'GET', path: '/config/replication', resource: 'config', summary: 'Replication factor and strategy', callers: ['admin', 'node'],
+    method: 'GET',
+    path: '/config/replication',
+    resource: 'config',
+    summary: 'Replication factor and strategy',
+    callers: ['admin', 'node'],
     response: z.object({ replication_factor: z.int(), strategy: z.literal('rack-aware') }),
   },
   createToken: {
-    method: 'POST', path: '/auth/token', resource: 'auth', summary: 'Issue a data token, which data nodes check', callers: ['admin'],
+    method: 'POST',
+    path: '/auth/token',
+    resource: 'auth',
+    summary: 'Issue a data token, which data nodes check',
+    callers: ['admin'],
     body: z.strictObject({
       scope: z.literal('data'),
-      tables: z.array(z.union([tableNameSchema, z.literal('*')])).min(1).max(100),
+      tables: z
+        .array(z.union([tableNameSchema, z.literal('*')]))
+        .min(1)
+        .max(100),
       access: z.enum(['read', 'read-write']),
       lifetime_seconds: z.int().min(60).max(86_400).optional(),
     }),
     response: z.object({ status: z.literal('success'), token: z.string(), expires_at: timestampSchema }),
   },
   listAudit: {
-    method: 'GET', path: '/audit', resource: 'auth', summary: 'Audit entries of one entity, newest first', callers: ['admin'],
+    method: 'GET',
+    path: '/audit',
+    resource: 'auth',
+    summary: 'Audit entries of one entity, newest first',
+    callers: ['admin'],
     query: z.strictObject({ ...pageQuery, entity: z.string().min(1).max(200) }),
     response: z.object({
-      entries: z.array(z.object({ entity: z.string(), number: z.int(), action: z.string(), principal: z.string(), at: timestampSchema, detail: z.json() })),
+      entries: z.array(
+        z.object({
+          entity: z.string(),
+          number: z.int(),
+          action: z.string(),
+          principal: z.string(),
+          at: timestampSchema,
+          detail: z.json(),
+        }),
+      ),
       ...pageAnswer,
     }),
   },
   healthz: {
-    method: 'GET', path: '/healthz', resource: 'meta', summary: 'True when the control plane can read its store', callers: ['public'],
+    method: 'GET',
+    path: '/healthz',
+    resource: 'meta',
+    summary: 'True when the control plane can read its store',
+    callers: ['public'],
     response: z.object({ status: z.literal('ok'), version: z.string() }),
   },
   openapi: {
-    method: 'GET', path: '/openapi.json', resource: 'meta', summary: 'This API, as OpenAPI 3.1', callers: ['public'], response: z.json(),
+    method: 'GET',
+    path: '/openapi.json',
+    resource: 'meta',
+    summary: 'This API, as OpenAPI 3.1',
+    callers: ['public'],
+    response: z.json(),
   },
 } as const satisfies Record<string, Call>;

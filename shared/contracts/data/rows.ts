@@ -1,5 +1,14 @@
 import * as z from 'zod';
-import { counterSchema, epochSchema, hostSchema, keySchema, nodeIdSchema, portSchema, systemIdSchema, tableNameSchema } from '../primitives.ts';
+import {
+  counterSchema,
+  epochSchema,
+  hostSchema,
+  keySchema,
+  nodeIdSchema,
+  portSchema,
+  systemIdSchema,
+  tableNameSchema,
+} from '../primitives.ts';
 
 /**
  * The client protocol of data nodes: `POST /data/{get|put|delete|batch|scan}` with a data token as bearer. Keys are as callers
@@ -30,12 +39,21 @@ export const deleteRowRequestSchema = z.strictObject({ ...target, ...writeId, ke
 export const batchRequestSchema = z.strictObject({
   ...target,
   ...writeId,
-  rows: z.array(z.discriminatedUnion('op', [
-    z.strictObject({ op: z.literal('put'), key: keySchema, value: z.json() }),
-    z.strictObject({ op: z.literal('delete'), key: keySchema }),
-  ])).min(1).max(BATCH_ROWS_MAX),
+  rows: z
+    .array(
+      z.discriminatedUnion('op', [
+        z.strictObject({ op: z.literal('put'), key: keySchema, value: z.json() }),
+        z.strictObject({ op: z.literal('delete'), key: keySchema }),
+      ]),
+    )
+    .min(1)
+    .max(BATCH_ROWS_MAX),
 });
-export const writeResponseSchema = z.object({ status: z.literal('success'), timestamp: z.string(), epoch: epochSchema });
+export const writeResponseSchema = z.object({
+  status: z.literal('success'),
+  timestamp: z.string(),
+  epoch: epochSchema,
+});
 
 export const scanRequestSchema = z.strictObject({
   ...target,
@@ -64,7 +82,14 @@ export const routeSchema = z.object({
   epoch: epochSchema,
   generation: counterSchema,
   leader: z.object({ node_id: nodeIdSchema, host: hostSchema, port: portSchema, node_epoch: epochSchema }),
-  replicas: z.array(z.object({ node_id: nodeIdSchema, host: hostSchema, port: portSchema, sync_status: z.enum(['IN_SYNC', 'LAGGING', 'OFFLINE']) })),
+  replicas: z.array(
+    z.object({
+      node_id: nodeIdSchema,
+      host: hostSchema,
+      port: portSchema,
+      sync_status: z.enum(['IN_SYNC', 'LAGGING', 'OFFLINE']),
+    }),
+  ),
 });
 export type Route = z.infer<typeof routeSchema>;
 
@@ -97,8 +122,19 @@ export const dataErrorSchema = z.object({
 });
 export type DataError = z.infer<typeof dataErrorSchema>;
 export const DATA_ERROR_STATUS: Readonly<Record<DataErrorCode, number>> = {
-  STALE_EPOCH: 409, NOT_LEADER: 409, KEY_OUT_OF_RANGE: 409, SHARD_UNKNOWN: 404, NOT_ENOUGH_REPLICAS: 503, UNKNOWN_OUTCOME: 503,
-  THROTTLED: 429, NO_LEASE: 503, INVALID_REQUEST: 400, WRITE_ID_REUSED: 409, UNAUTHENTICATED: 401, FORBIDDEN: 403, STORAGE: 507,
+  STALE_EPOCH: 409,
+  NOT_LEADER: 409,
+  KEY_OUT_OF_RANGE: 409,
+  SHARD_UNKNOWN: 404,
+  NOT_ENOUGH_REPLICAS: 503,
+  UNKNOWN_OUTCOME: 503,
+  THROTTLED: 429,
+  NO_LEASE: 503,
+  INVALID_REQUEST: 400,
+  WRITE_ID_REUSED: 409,
+  UNAUTHENTICATED: 401,
+  FORBIDDEN: 403,
+  STORAGE: 507,
 };
 
 export type GetRowRequest = z.infer<typeof getRowRequestSchema>;

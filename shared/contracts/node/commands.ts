@@ -65,5 +65,7 @@ export const commandAckSchema = z.object({
 });
 export type CommandAck = z.infer<typeof commandAckSchema>;
 
-export const pushRequestSchema = z.object({ commands: z.array(signedCommandSchema).min(1).max(COMMANDS_PER_MESSAGE_MAX) });
+export const pushRequestSchema = z.object({
+  commands: z.array(signedCommandSchema).min(1).max(COMMANDS_PER_MESSAGE_MAX),
+});
 export const pushResponseSchema = z.object({ acks: z.array(commandAckSchema).max(COMMANDS_PER_MESSAGE_MAX) });

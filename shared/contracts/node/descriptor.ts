@@ -1,9 +1,30 @@
 import * as z from 'zod';
 import {
-  encodedKey, epoch, generation, nodeEpoch, nodeId, operationId, replicaId, shardId, storeUuid, tableId, tableName,
+  encodedKey,
+  epoch,
+  generation,
+  nodeEpoch,
+  nodeId,
+  operationId,
+  replicaId,
+  shardId,
+  storeUuid,
+  tableId,
+  tableName,
 } from '../../domain/ids.ts';
 import type { ShardDescriptor } from '../../domain/shard.ts';
-import { counterSchema, epochSchema, hostSchema, keySchema, keyTypeSchema, nodeIdSchema, portSchema, syncStatusSchema, systemIdSchema, tableNameSchema } from '../primitives.ts';
+import {
+  counterSchema,
+  epochSchema,
+  hostSchema,
+  keySchema,
+  keyTypeSchema,
+  nodeIdSchema,
+  portSchema,
+  syncStatusSchema,
+  systemIdSchema,
+  tableNameSchema,
+} from '../primitives.ts';
 
 /**
  * A shard descriptor as nodes get it: the stored descriptor and the addresses of its nodes. `start_key` and `end_key`
@@ -20,19 +41,27 @@ export const wireDescriptorSchema = z.object({
   generation: counterSchema,
   leader: z.object({ node_id: nodeIdSchema, replica_id: systemIdSchema, node_epoch: epochSchema }),
   min_in_sync: z.int().min(1),
-  replicas: z.array(
-    z.object({
-      replica_id: systemIdSchema,
-      node_id: nodeIdSchema,
-      node_epoch: epochSchema,
-      store_uuid: systemIdSchema,
-      sync_status: syncStatusSchema,
-      /** Null when the control plane has no address of the node. */
-      address: z.object({ host: hostSchema, port: portSchema }).nullable(),
-    }),
-  ).min(1).max(15),
-  intent: z.object({ kind: z.literal('TRANSFER'), target_replica_id: systemIdSchema, since_generation: counterSchema }).nullable(),
-  state: z.discriminatedUnion('kind', [z.object({ kind: z.literal('ACTIVE') }), z.object({ kind: z.literal('DELETING'), operation_id: systemIdSchema })]),
+  replicas: z
+    .array(
+      z.object({
+        replica_id: systemIdSchema,
+        node_id: nodeIdSchema,
+        node_epoch: epochSchema,
+        store_uuid: systemIdSchema,
+        sync_status: syncStatusSchema,
+        /** Null when the control plane has no address of the node. */
+        address: z.object({ host: hostSchema, port: portSchema }).nullable(),
+      }),
+    )
+    .min(1)
+    .max(15),
+  intent: z
+    .object({ kind: z.literal('TRANSFER'), target_replica_id: systemIdSchema, since_generation: counterSchema })
+    .nullable(),
+  state: z.discriminatedUnion('kind', [
+    z.object({ kind: z.literal('ACTIVE') }),
+    z.object({ kind: z.literal('DELETING'), operation_id: systemIdSchema }),
+  ]),
   data_loss: z.boolean(),
   created_at_ms: counterSchema,
   leader_since_ms: counterSchema,
@@ -64,8 +93,13 @@ export function toWireDescriptor(shard: ShardDescriptor, addressOf: AddressOf): 
     intent:
       shard.intent === null
         ? null
-        : { kind: 'TRANSFER', target_replica_id: shard.intent.targetReplicaId, since_generation: shard.intent.sinceGeneration },
-    state: shard.state.kind === 'ACTIVE' ? { kind: 'ACTIVE' } : { kind: 'DELETING', operation_id: shard.state.operationId },
+        : {
+            kind: 'TRANSFER',
+            target_replica_id: shard.intent.targetReplicaId,
+            since_generation: shard.intent.sinceGeneration,
+          },
+    state:
+      shard.state.kind === 'ACTIVE' ? { kind: 'ACTIVE' } : { kind: 'DELETING', operation_id: shard.state.operationId },
     data_loss: shard.dataLoss,
     created_at_ms: shard.createdAtMs,
     leader_since_ms: shard.leaderSinceMs,
@@ -83,7 +117,11 @@ export function fromWireDescriptor(wire: WireDescriptor): ShardDescriptor {
     endKey: wire.end_key === null ? null : encodedKey(wire.end_key),
     epoch: epoch(wire.epoch),
     generation: generation(wire.generation),
-    leader: { nodeId: nodeId(wire.leader.node_id), replicaId: replicaId(wire.leader.replica_id), nodeEpoch: nodeEpoch(wire.leader.node_epoch) },
+    leader: {
+      nodeId: nodeId(wire.leader.node_id),
+      replicaId: replicaId(wire.leader.replica_id),
+      nodeEpoch: nodeEpoch(wire.leader.node_epoch),
+    },
     minInSync: wire.min_in_sync,
     replicas: wire.replicas.map((replica) => ({
       replicaId: replicaId(replica.replica_id),
@@ -95,8 +133,15 @@ export function fromWireDescriptor(wire: WireDescriptor): ShardDescriptor {
     intent:
       wire.intent === null
         ? null
-        : { kind: 'TRANSFER', targetReplicaId: replicaId(wire.intent.target_replica_id), sinceGeneration: generation(wire.intent.since_generation) },
-    state: wire.state.kind === 'ACTIVE' ? { kind: 'ACTIVE' } : { kind: 'DELETING', operationId: operationId(wire.state.operation_id) },
+        : {
+            kind: 'TRANSFER',
+            targetReplicaId: replicaId(wire.intent.target_replica_id),
+            sinceGeneration: generation(wire.intent.since_generation),
+          },
+    state:
+      wire.state.kind === 'ACTIVE'
+        ? { kind: 'ACTIVE' }
+        : { kind: 'DELETING', operationId: operationId(wire.state.operation_id) },
     dataLoss: wire.data_loss,
     createdAtMs: wire.created_at_ms,
     leaderSinceMs: wire.leader_since_ms,

@@ -1,5 +1,15 @@
 import * as z from 'zod';
-import { counterSchema, epochSchema, hostSchema, leaseProfileSchema, nodeIdSchema, portSchema, syncStatusSchema, systemIdSchema, zoneSchema } from '../primitives.ts';
+import {
+  counterSchema,
+  epochSchema,
+  hostSchema,
+  leaseProfileSchema,
+  nodeIdSchema,
+  portSchema,
+  syncStatusSchema,
+  systemIdSchema,
+  zoneSchema,
+} from '../primitives.ts';
 import { COMMANDS_PER_MESSAGE_MAX, commandAckSchema, signedCommandSchema, stepDownReceiptSchema } from './commands.ts';
 import { wireDescriptorSchema } from './descriptor.ts';
 
@@ -69,14 +79,16 @@ export const heartbeatRequestSchema = z.strictObject({
   /** `mail` of the last answer whose commands the node took. */
   mail_seen: counterSchema.optional(),
   /** On the slower beat. */
-  stats: z.strictObject({
-    shards: z.int().min(0),
-    leaders: z.int().min(0),
-    bytes: counterSchema,
-    requests_per_second: z.number().min(0),
-    fsync_ms_p99: z.number().min(0),
-    busiest: z.array(shardStatsSchema).max(HEARTBEAT_SHARDS_MAX),
-  }).optional(),
+  stats: z
+    .strictObject({
+      shards: z.int().min(0),
+      leaders: z.int().min(0),
+      bytes: counterSchema,
+      requests_per_second: z.number().min(0),
+      fsync_ms_p99: z.number().min(0),
+      busiest: z.array(shardStatsSchema).max(HEARTBEAT_SHARDS_MAX),
+    })
+    .optional(),
   acks: z.array(commandAckSchema).max(COMMANDS_PER_MESSAGE_MAX).optional(),
 });
 export type HeartbeatRequest = z.infer<typeof heartbeatRequestSchema>;
