@@ -27,6 +27,7 @@ import type {
   Json,
   NodeRecord,
   NodeReplica,
+  NodeStatsRecord,
   OperationRecord,
   PageHeader,
   RootSeparator,
@@ -157,6 +158,8 @@ export interface Entities {
   node: { id: { nodeId: NodeId }; partition: Record<never, never>; value: NodeRecord };
   /** Partition: one of LIVENESS_BUCKETS, by hash of the node id. Sorted by node id. */
   liveness: { id: { nodeId: NodeId }; partition: { bucket: number }; value: LivenessRecord };
+  /** Liveness table; partition: one of LIVENESS_BUCKETS, as for liveness. Sorted by node id. */
+  nodeStats: { id: { nodeId: NodeId }; partition: { bucket: number }; value: NodeStatsRecord };
   /** Partition: all tables. Sorted by name. */
   table: { id: { table: TableName }; partition: Record<never, never>; value: TableRecord };
   page: { id: { page: PageId }; partition: { page: PageId }; value: PageHeader };
@@ -227,7 +230,7 @@ export interface RecordConflict {
 }
 
 /** Entities that may change without an audit entry (I-16 names them): observations, deliveries, derived indexes. */
-export type UnauditedKind = 'liveness' | 'detector' | 'idempotency' | 'command' | 'commandBatch' | 'separator';
+export type UnauditedKind = 'liveness' | 'nodeStats' | 'detector' | 'idempotency' | 'command' | 'commandBatch' | 'separator';
 export type UnauditedWrite = Extract<RecordWrite, { entity: UnauditedKind }>;
 
 /** One audited mutation: its writes, its audit entry and its events commit in one transaction, or none does. */

@@ -35,6 +35,14 @@ export interface NodeRecord {
   readonly registeredAtMs: number;
 }
 
+/** Statistics that a node sent on its slower beat, as the wire carries them; busiest shards first. For display and planning. */
+export interface NodeStatsRecord {
+  readonly nodeId: NodeId;
+  readonly nodeEpoch: number;
+  readonly stats: Json;
+  readonly atMs: number;
+}
+
 export interface TableRecord {
   readonly table: TableName;
   readonly tableId: TableId;
