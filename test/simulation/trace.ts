@@ -1,0 +1,34 @@
+import { createHash } from 'node:crypto';
+
+/** Lines kept for the report of a failure; the hash covers every line. */
+const TAIL_LINES_MAX = 4_000;
+
+/** What happened in a run: a hash over every line (two runs of one seed must agree) and the last lines, to read. */
+export class Trace {
+  private readonly hash = createHash('sha256');
+  private readonly lines: string[] = [];
+  private readonly nowMs: () => number;
+  /** Lines written so far. */
+  count = 0;
+
+  constructor(nowMs: () => number) {
+    this.nowMs = nowMs;
+  }
+
+  add(source: string, text: string): void {
+    const line = `${this.nowMs().toFixed(3).padStart(12)} ${source.padEnd(14)} ${text}`;
+    this.hash.update(line).update('\n');
+    this.lines.push(line);
+    this.count++;
+    if (this.lines.length > TAIL_LINES_MAX * 2) this.lines.splice(0, TAIL_LINES_MAX);
+  }
+
+  /** Hex digest over all lines so far. */
+  digest(): string {
+    return this.hash.copy().digest('hex');
+  }
+
+  tail(lines: number): readonly string[] {
+    return this.lines.slice(-Math.min(lines, TAIL_LINES_MAX));
+  }
+}
