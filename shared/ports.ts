@@ -28,6 +28,7 @@ import type {
   NodeRecord,
   NodeReplica,
   NodeStatsRecord,
+  OpenIntent,
   OperationRecord,
   PageHeader,
   RootSeparator,
@@ -170,6 +171,8 @@ export interface Entities {
   locator: { id: { shardId: ShardId }; partition: { shardId: ShardId }; value: ShardLocator };
   /** Partition: the node. Sorted by shard id. */
   nodeReplica: { id: { nodeId: NodeId; shardId: ShardId }; partition: { nodeId: NodeId }; value: NodeReplica };
+  /** Topology table; partition: all open intents. Sorted by shard id. */
+  openIntent: { id: { shardId: ShardId }; partition: Record<never, never>; value: OpenIntent };
   /** Partition: all of the configuration. Sorted by key. */
   config: { id: { configKey: string }; partition: Record<never, never>; value: ConfigRecord };
   /** Partition: all operations. Sorted by operation id, which is time-ordered. */

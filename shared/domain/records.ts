@@ -91,6 +91,12 @@ export interface NodeReplica {
   readonly startKey: EncodedKey;
 }
 
+/** A shard whose descriptor carries an intent; written and deleted with it, so that the reconciler finds open intents (E2). */
+export interface OpenIntent {
+  readonly shardId: ShardId;
+  readonly sinceMs: number;
+}
+
 export interface ConfigRecord {
   readonly configKey: string;
   readonly configValue: Json;

@@ -129,6 +129,8 @@ export const nodeReportSchema = z.discriminatedUnion('type', [
     epoch: epochSchema,
     generation: counterSchema,
     store_uuid: systemIdSchema,
+    /** Milliseconds since the follower last heard its leader, on the follower's monotonic clock. */
+    silent_ms: counterSchema.optional(),
     log: z.strictObject({ last_epoch: epochSchema, last_seq: counterSchema, intact: z.boolean() }),
   }),
   z.strictObject({ type: z.literal('step_down_receipt'), ...stepDownReceiptSchema.shape }),
