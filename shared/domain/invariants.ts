@@ -243,8 +243,10 @@ function checkReplicas(
     const was = replicaById(before, replica.replicaId);
     if (was === undefined) continue;
     if (was.nodeId !== replica.nodeId) report('I-7', 'R4', `${replica.replicaId} moved to another node`);
-    if (was.storeUuid !== replica.storeUuid)
-      report('I-6', 'R4', `${replica.replicaId} moved to another data directory`);
+    // A wiped directory gets a new copy under a new session (R2); a listed copy itself never changes its directory.
+    const newSession = replica.syncStatus === 'IN_SYNC' && replica.nodeEpoch > was.nodeEpoch;
+    if (was.storeUuid !== replica.storeUuid && !newSession)
+      report('I-6', 'R2', `${replica.replicaId} changed its data directory within one session`);
     if (replica.nodeEpoch < was.nodeEpoch) report('I-6', 'R2', `the node epoch of ${replica.replicaId} fell`);
     const present = context.liveness(replica.nodeId)?.nodeEpoch ?? 0;
     if (replica.nodeEpoch > present)
