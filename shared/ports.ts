@@ -73,7 +73,10 @@ export type Condition =
   | { readonly kind: 'below'; readonly field: FieldPath; readonly value: number };
 
 export type ItemWrite =
-  /** Replaces the whole item; its revision becomes the old one + 1, or 1. */
+  /**
+   * Replaces the whole item. `when` must hold `absent` or `revision` (else Bug), because the new revision is computed from
+   * it: 1 under `absent`, the named revision + 1 under `revision`. Other conditions may stand beside.
+   */
   | {
       readonly kind: 'put';
       readonly key: ItemKey;
@@ -98,7 +101,10 @@ export interface ConditionFailed {
   readonly current: StoredItem | null;
 }
 
-/** Reasons for which a store call throws `StoreError`. */
+/**
+ * Reasons for which a store call throws `StoreError`. The outcome of a write that threw is unknown: an earlier attempt may
+ * have been applied and its answer lost. Repeat it and take a failed condition as news (I-11).
+ */
 export type StoreErrorCode =
   | 'THROTTLED'
   /** Another transaction held an item, still after the store's own retries; distinct from a failed condition (S4). */
@@ -131,7 +137,7 @@ export interface QueryRequest {
 
 export interface QueryPage {
   readonly items: readonly StoredItem[];
-  /** Sort key to pass as `after` for the next page; null if there is none. */
+  /** Sort key to pass as `after` for the next page; null at the end. A full page at the very end still names one: the next is empty. */
   readonly next: string | null;
 }
 
@@ -213,7 +219,12 @@ export interface Stored<K extends EntityKind> {
 
 export type RecordWrite = {
   [K in EntityKind]:
-    | { readonly kind: 'put'; readonly entity: K; readonly value: EntityValue<K>; readonly when: readonly Condition[] }
+    | ({
+        readonly kind: 'put';
+        readonly entity: K;
+        readonly value: EntityValue<K>;
+        readonly when: readonly Condition[];
+      } & (K extends 'shard' ? { readonly id: EntityId<K> } : unknown)) // a descriptor does not tell its page
     | {
         readonly kind: 'update';
         readonly entity: K;
@@ -233,7 +244,8 @@ export interface RecordConflict {
 }
 
 /** Entities that may change without an audit entry (I-16 names them): observations, deliveries, derived indexes. */
-export type UnauditedKind = 'liveness' | 'nodeStats' | 'detector' | 'idempotency' | 'command' | 'commandBatch' | 'separator';
+export type UnauditedKind =
+  'liveness' | 'nodeStats' | 'detector' | 'idempotency' | 'command' | 'commandBatch' | 'separator';
 export type UnauditedWrite = Extract<RecordWrite, { entity: UnauditedKind }>;
 
 /** One audited mutation: its writes, its audit entry and its events commit in one transaction, or none does. */

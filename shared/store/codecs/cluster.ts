@@ -1,0 +1,52 @@
+import * as z from 'zod';
+import type { Incarnation, NodeEpoch, NodeId, StoreUuid } from '../../domain/ids.ts';
+import { counter, count, id, json, leaseProfile, text, wallMs } from './primitives.ts';
+
+/** Nodes, their leases and statistics, the detector, join tokens. */
+
+export const node = z.object({
+  nodeId: id<NodeId>(),
+  host: text,
+  port: z.int(),
+  zone: text,
+  membership: z.enum(['ACTIVE', 'DECOMMISSIONING', 'DECOMMISSIONED']),
+  cordoned: z.boolean(),
+  publicKey: z.record(z.string(), json).nullable(),
+  addressNodeEpoch: count,
+  version: text,
+  registeredAtMs: wallMs,
+});
+
+export const liveness = z.object({
+  nodeId: id<NodeId>(),
+  nodeEpoch: counter<NodeEpoch>(),
+  incarnation: id<Incarnation>().nullable(),
+  sequence: count,
+  released: z.boolean(),
+  expired: z.object({ nodeEpoch: counter<NodeEpoch>(), sequence: count }).nullable(),
+  fencedAtMs: wallMs.nullable(),
+  openFence: z.object({ cleanSweeps: count }).nullable(),
+  profile: leaseProfile,
+  storeUuid: id<StoreUuid>(),
+  attestation: count,
+  lastHeartbeatMs: wallMs,
+  mail: count,
+});
+
+export const nodeStats = z.object({ nodeId: id<NodeId>(), nodeEpoch: count, stats: json, atMs: wallMs });
+
+export const detector = z.object({
+  holder: text,
+  token: count,
+  beat: count,
+  released: z.boolean(),
+  brake: z.object({ engagedAtMs: wallMs, lost: count, reason: text }).nullable(),
+});
+
+export const joinToken = z.object({
+  tokenId: id<string>(),
+  createdBy: text,
+  createdAtMs: wallMs,
+  expiresAtMs: wallMs,
+  usedBy: z.object({ nodeId: id<NodeId>(), incarnation: id<Incarnation>(), atMs: wallMs }).nullable(),
+});

@@ -1,0 +1,61 @@
+import * as z from 'zod';
+import type { CommandId, NodeId, OperationId } from '../../domain/ids.ts';
+import { count, id, json, text, wallMs } from './primitives.ts';
+
+/** Operations, commands to nodes, idempotent answers, configuration, audit and events. */
+
+export const operation = z.object({
+  operationId: id<OperationId>(),
+  type: z.enum(['create-table', 'delete-table']),
+  status: z.enum(['PENDING', 'RUNNING', 'PAUSED', 'SUCCEEDED', 'FAILED', 'CANCELLED']),
+  outcome: z.enum(['APPLIED', 'ROLLED_BACK']).nullable(),
+  progress: z.object({ done: count, total: count, unit: text }),
+  waitingOn: text.nullable(),
+  input: json,
+  state: json,
+  steps: z.array(z.object({ name: text, atMs: wallMs, detail: text })),
+  createdBy: text,
+  createdAtMs: wallMs,
+  updatedAtMs: wallMs,
+  executionArn: text.nullable(),
+  error: z.object({ code: text, message: text }).nullable(),
+});
+
+export const command = z.object({
+  commandId: id<CommandId>(),
+  nodeId: id<NodeId>(),
+  command: json,
+  createdAtMs: wallMs,
+  expiresAtMs: wallMs,
+  batchId: id<string>().nullable(),
+});
+
+export const commandBatch = z.object({
+  batchId: id<string>(),
+  operationId: id<OperationId>(),
+  taskToken: text.nullable(),
+  pending: z.array(id<string>()),
+  failed: z.array(z.object({ commandId: id<string>(), code: text, message: text })),
+});
+
+export const idempotency = z.object({
+  scope: text,
+  key: id<string>(),
+  requestHash: text,
+  answer: z.object({ status: z.int(), body: json }).nullable(),
+  createdAtMs: wallMs,
+  expiresAtMs: wallMs,
+});
+
+export const config = z.object({ configKey: id<string>(), configValue: json, updatedAtMs: wallMs });
+
+export const audit = z.object({
+  entity: id<string>(),
+  number: z.int().min(1),
+  action: text,
+  principal: text,
+  atMs: wallMs,
+  detail: json,
+});
+
+export const event = z.object({ eventId: id<string>(), eventType: text, payload: json, createdAtMs: wallMs });
