@@ -1,0 +1,168 @@
+import {
+  checkDescriptor,
+  checkLivenessTransition,
+  checkTiling,
+  checkTransition,
+} from '../../shared/domain/invariants.ts';
+import type { Violation } from '../../shared/domain/invariants.ts';
+import { compareKeys } from '../../shared/domain/keys.ts';
+import type { NodeId } from '../../shared/domain/ids.ts';
+import type { LivenessRecord } from '../../shared/domain/lease.ts';
+import type { TableRecord } from '../../shared/domain/records.ts';
+import type { ShardDescriptor } from '../../shared/domain/shard.ts';
+import type { StoredItem } from '../../shared/ports.ts';
+import { entities } from '../../shared/store/entities.ts';
+import type { CommittedWrite } from '../../shared/store/faults.ts';
+
+/** Sees every commit of the metadata store, keeps its own picture of shards and leases, and checks each change against the invariants. */
+export class MetadataWatch {
+  readonly shards = new Map<string, ShardDescriptor>();
+  readonly liveness = new Map<NodeId, LivenessRecord>();
+  readonly tables = new Map<string, TableRecord>();
+  /** Commits seen, and descriptor changes among them that raised the epoch. */
+  readonly counts = { commits: 0, descriptorChanges: 0, leaderChanges: 0, fences: 0 };
+  private readonly shardIdsUsed = new Set<string>();
+  private readonly replicaIdsUsed = new Set<string>();
+  private readonly receipts = new Map<string, { epoch: number; generation: number }>();
+  private readonly report: (violation: Violation) => void;
+  private readonly note: (text: string) => void;
+
+  constructor(report: (violation: Violation) => void, note: (text: string) => void) {
+    this.report = report;
+    this.note = note;
+  }
+
+  /** A data node gave this step-down receipt (E2). */
+  receiptGiven(shardId: string, replicaId: string, receipt: { epoch: number; generation: number }): void {
+    const key = `${shardId}/${replicaId}`;
+    const known = this.receipts.get(key);
+    if (known === undefined || known.epoch < receipt.epoch || known.generation < receipt.generation)
+      this.receipts.set(key, { epoch: receipt.epoch, generation: receipt.generation });
+  }
+
+  committed(writes: readonly CommittedWrite[]): void {
+    this.counts.commits++;
+    this.checkAudit(writes);
+    const put = new Map<string, ShardDescriptor>();
+    const deleted = new Map<string, ShardDescriptor>();
+    for (const write of writes) {
+      const { table, pk, sk } = write.key;
+      if (table === 'topology' && pk.startsWith('P#') && sk.startsWith('K#')) {
+        if (write.after !== null) {
+          const shard = entities.shard.codec.decode(write.after.body);
+          put.set(shard.shardId, shard);
+        } else if (write.before !== null) {
+          const shard = entities.shard.codec.decode(write.before.body);
+          deleted.set(shard.shardId, shard);
+        }
+      } else if (table === 'liveness' && pk.startsWith('L#')) this.livenessChanged(write.before, write.after);
+      else if (table === 'catalog' && sk.startsWith('T#')) this.tableChanged(write.before, write.after);
+    }
+    for (const shard of put.values()) this.descriptorPut(shard);
+    for (const shard of deleted.values()) if (!put.has(shard.shardId)) this.descriptorDeleted(shard);
+  }
+
+  /** Active tables tile the key space (I-1). */
+  checkTables(): void {
+    for (const table of this.tables.values()) {
+      if (table.state !== 'ACTIVE') continue;
+      const shards = [...this.shards.values()]
+        .filter((shard) => shard.tableId === table.tableId)
+        .toSorted((left, right) => compareKeys(left.startKey, right.startKey));
+      checkTiling(table.table, shards).forEach(this.report);
+    }
+  }
+
+  private descriptorPut(shard: ShardDescriptor): void {
+    const before = this.shards.get(shard.shardId);
+    this.shards.set(shard.shardId, shard);
+    if (before === undefined) {
+      if (this.shardIdsUsed.has(shard.shardId))
+        this.report({ invariant: 'I-2', rule: null, subject: shard.shardId, message: 'a shard id was used again' });
+      this.shardIdsUsed.add(shard.shardId);
+      checkDescriptor(shard).forEach(this.report);
+    } else if (JSON.stringify(before) === JSON.stringify(shard)) {
+      return; // moved to another page
+    } else {
+      this.counts.descriptorChanges++;
+      if (shard.epoch !== before.epoch) this.counts.leaderChanges++;
+      checkTransition(before, shard, {
+        liveness: (nodeId) => this.liveness.get(nodeId) ?? null,
+        receipt: (shardId, replicaId) => this.receipts.get(`${shardId}/${replicaId}`) ?? null,
+        replicaIdUsed: (replicaId) => this.replicaIdsUsed.has(replicaId),
+      }).forEach(this.report);
+    }
+    for (const replica of shard.replicas) this.replicaIdsUsed.add(replica.replicaId);
+    this.note(describeShard(shard));
+  }
+
+  private descriptorDeleted(shard: ShardDescriptor): void {
+    this.shards.delete(shard.shardId);
+    const table = [...this.tables.values()].find((candidate) => candidate.tableId === shard.tableId);
+    if (table?.state === 'ACTIVE')
+      this.report({
+        invariant: 'I-1',
+        rule: null,
+        subject: shard.shardId,
+        message: 'a shard of an active table vanished',
+      });
+    this.note(`${shard.shardId} deleted`);
+  }
+
+  private livenessChanged(beforeItem: StoredItem | null, afterItem: StoredItem | null): void {
+    const before = beforeItem === null ? null : entities.liveness.codec.decode(beforeItem.body);
+    if (afterItem === null) {
+      this.report({
+        invariant: 'I-8',
+        rule: 'L4',
+        subject: before?.nodeId ?? '?',
+        message: 'a Liveness item vanished',
+      });
+      return;
+    }
+    const after = entities.liveness.codec.decode(afterItem.body);
+    this.liveness.set(after.nodeId, after);
+    checkLivenessTransition(before, after).forEach(this.report);
+    if (before?.nodeEpoch === after.nodeEpoch) return;
+    this.counts.fences++;
+    this.note(`${after.nodeId} node epoch ${after.nodeEpoch}, ${after.incarnation === null ? 'fenced' : 'registered'}`);
+  }
+
+  private tableChanged(beforeItem: StoredItem | null, afterItem: StoredItem | null): void {
+    if (afterItem === null) {
+      if (beforeItem !== null) this.tables.delete(entities.table.codec.decode(beforeItem.body).table);
+      return;
+    }
+    const table = entities.table.codec.decode(afterItem.body);
+    this.tables.set(table.table, table);
+    this.note(`table ${table.table} is ${table.state}`);
+    this.checkTables();
+  }
+
+  /** I-16: what is audited commits with its audit entry. Which kinds are not is written at `UnauditedKind` in shared/ports.ts. */
+  private checkAudit(writes: readonly CommittedWrite[]): void {
+    const audited = writes.find(
+      ({ key }) =>
+        (key.table === 'topology' && !key.pk.startsWith('R#')) || key.table === 'catalog' || key.table === 'access',
+    );
+    if (audited === undefined) return;
+    if (writes.some(({ key }) => key.table === 'events' && key.sk.startsWith('A#'))) return;
+    const { table, pk, sk } = audited.key;
+    this.report({
+      invariant: 'I-16',
+      rule: null,
+      subject: `${table} ${pk} ${sk}`,
+      message: 'committed without an audit entry',
+    });
+  }
+}
+
+/** One line: `shard-1 e3 g7 r-1@node-101/4* r-2@node-102/2 (r-3@node-103/1 OFFLINE)`. */
+export function describeShard(shard: ShardDescriptor): string {
+  const replicas = shard.replicas.map((replica) => {
+    const name = `${replica.nodeId}/${replica.nodeEpoch}${replica.replicaId === shard.leader.replicaId ? '*' : ''}`;
+    return replica.syncStatus === 'IN_SYNC' ? name : `(${name} ${replica.syncStatus})`;
+  });
+  const intent = shard.intent === null ? '' : ` -> ${shard.intent.targetReplicaId}`;
+  return `${shard.shardId} e${shard.epoch} g${shard.generation} ${replicas.join(' ')}${intent}`;
+}
