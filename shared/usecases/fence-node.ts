@@ -1,0 +1,65 @@
+import { nextNodeEpoch } from '../domain/ids.ts';
+import type { LivenessRecord } from '../domain/lease.ts';
+import type { Deps, Principal } from '../ports.ts';
+import { principalName } from './principal.ts';
+
+/**
+ * Fences a node (L1): one conditional commit raises its node epoch, under the node epoch and the sequence that the detector
+ * observed, and voids every leadership and IN_SYNC entry that it holds. Returns the liveness after the fence, or null if
+ * the node renewed, registered or was fenced meanwhile.
+ */
+export async function fenceNode(
+  deps: Deps,
+  principal: Principal,
+  observed: LivenessRecord,
+): Promise<LivenessRecord | null> {
+  const fenced = {
+    nodeEpoch: nextNodeEpoch(observed.nodeEpoch),
+    incarnation: null,
+    sequence: 0,
+    released: false,
+    // L4: the mark tells the old incarnation's directory that its lease is over.
+    expired: { nodeEpoch: observed.nodeEpoch, sequence: observed.sequence },
+    fencedAtMs: deps.clock.wallMs(),
+    openFence: { cleanSweeps: 0 },
+  };
+  const committed = await deps.records.commit({
+    writes: [
+      {
+        kind: 'update',
+        entity: 'liveness',
+        id: { nodeId: observed.nodeId },
+        set: fenced,
+        when: [
+          { kind: 'equals', field: 'nodeEpoch', value: observed.nodeEpoch },
+          { kind: 'equals', field: 'sequence', value: observed.sequence },
+        ],
+      },
+    ],
+    audit: [
+      {
+        entity: `lease:${observed.nodeId}`,
+        number: fenced.nodeEpoch,
+        action: 'NODE_FENCED',
+        principal: principalName(principal),
+        detail: { sequence: observed.sequence, released: observed.released },
+      },
+    ],
+    events: [{ eventType: 'NODE_FENCED', payload: { node_id: observed.nodeId, node_epoch: fenced.nodeEpoch } }],
+  });
+  return committed.ok ? { ...observed, ...fenced } : null;
+}
+
+/** Records in the Liveness item that the lease was observed expired (L4): registration may follow even while the brake holds the fence back. */
+export async function markExpired(deps: Deps, observed: LivenessRecord): Promise<void> {
+  await deps.records.observe({
+    kind: 'update',
+    entity: 'liveness',
+    id: { nodeId: observed.nodeId },
+    set: { expired: { nodeEpoch: observed.nodeEpoch, sequence: observed.sequence } },
+    when: [
+      { kind: 'equals', field: 'nodeEpoch', value: observed.nodeEpoch },
+      { kind: 'equals', field: 'sequence', value: observed.sequence },
+    ],
+  });
+}

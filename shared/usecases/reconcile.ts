@@ -1,0 +1,70 @@
+import type { OpenIntent, OperationRecord } from '../domain/records.ts';
+import type { Deps } from '../ports.ts';
+import { mapBounded } from './concurrency.ts';
+import { ensureLeader, noteSweep, sweepFencedNode } from './fail-over.ts';
+import { readAllLiveness } from './liveness-view.ts';
+import { SYSTEM } from './principal.ts';
+import { askToStepDown } from './transfer-leader.ts';
+
+/**
+ * The reconcile tick: picks up what a crash or a lost message left (DESIGN section 5): open fences, open intents, operations
+ * that were stored but never started. Every part is idempotent; two ticks at once do no harm.
+ */
+
+/** Intents looked at in one tick. Transfers are few; a longer list is worked off by the following ticks. */
+const INTENTS_PER_TICK = 200;
+/** Operations of the newest looked at in one tick. */
+const OPERATIONS_PER_TICK = 100;
+/** A transfer's own request asks the leader first; the reconciler repeats what is older than this. */
+const INTENT_AGE_MS = 2_000;
+/** An operation is started right after it is stored; older and still PENDING means that the start was lost. */
+const PENDING_AGE_MS = 10_000;
+const CONCURRENCY = 8;
+
+const BY = SYSTEM('reconciler');
+
+export async function reconcileOnce(deps: Deps): Promise<void> {
+  for (const [what, part] of Object.entries({ sweepOpenFences, settleIntents, startPendingOperations })) {
+    try {
+      await part(deps);
+    } catch (error) {
+      // One failing part never holds up the others; the next tick tries again.
+      deps.log.warn('reconcile-part-failed', { what, message: String(error) });
+    }
+  }
+}
+
+/** E3: fences stay open until two successive sweeps find nothing. The detector sweeps too; this is for what it left. */
+async function sweepOpenFences(deps: Deps): Promise<void> {
+  const open = (await readAllLiveness(deps)).filter((item) => item.openFence !== null);
+  await mapBounded(open, CONCURRENCY, async (item) => {
+    const result = await sweepFencedNode(deps, BY, item);
+    await noteSweep(deps, item, result.found === 0);
+  });
+}
+
+/** E2: an intent ends by a receipt or by a fence of the leader; until then the leader is asked again. */
+async function settleIntents(deps: Deps): Promise<void> {
+  const page = await deps.records.query('openIntent', { partition: {}, order: 'forward', limit: INTENTS_PER_TICK });
+  const nowMs = deps.clock.wallMs();
+  const old = page.items.map((stored) => stored.value).filter((intent) => nowMs - intent.sinceMs >= INTENT_AGE_MS);
+  await mapBounded(old, CONCURRENCY, (intent) => settleIntent(deps, intent));
+}
+
+async function settleIntent(deps: Deps, intent: OpenIntent): Promise<void> {
+  const led = await ensureLeader(deps, BY, intent.shardId, null);
+  if (!led.ok || led.value.shard.intent === null) return;
+  await askToStepDown(deps, BY, led.value.shard);
+}
+
+/** An operation that was stored but whose execution was never started. The execution's name makes a second start harmless. */
+async function startPendingOperations(deps: Deps): Promise<void> {
+  const page = await deps.records.query('operation', { partition: {}, order: 'backward', limit: OPERATIONS_PER_TICK });
+  const nowMs = deps.clock.wallMs();
+  const pending = page.items
+    .map((stored) => stored.value)
+    .filter(
+      (operation: OperationRecord) => operation.status === 'PENDING' && nowMs - operation.createdAtMs >= PENDING_AGE_MS,
+    );
+  for (const operation of pending) await deps.operations.start(operation.type, operation.operationId);
+}

@@ -1,0 +1,26 @@
+import { toWireDescriptor } from '../contracts/node/descriptor.ts';
+import type { WireDescriptor } from '../contracts/node/descriptor.ts';
+import type { ShardDescriptor } from '../domain/shard.ts';
+import type { Deps, NodeAddress } from '../ports.ts';
+
+/** Addresses of the nodes of some shards, at least as new as their entries. */
+export async function addressesOf(
+  deps: Deps,
+  shards: readonly ShardDescriptor[],
+): Promise<ReadonlyMap<string, NodeAddress>> {
+  return deps.addresses.of(
+    shards.flatMap((shard) => [
+      { nodeId: shard.leader.nodeId, nodeEpoch: shard.leader.nodeEpoch },
+      ...shard.replicas.map((replica) => ({ nodeId: replica.nodeId, nodeEpoch: replica.nodeEpoch })),
+    ]),
+  );
+}
+
+/** The descriptor as nodes get it. */
+export async function describeForNodes(deps: Deps, shard: ShardDescriptor): Promise<WireDescriptor> {
+  const addresses = await addressesOf(deps, [shard]);
+  return toWireDescriptor(shard, (node) => {
+    const address = addresses.get(node);
+    return address === undefined ? null : { host: address.host, port: address.port };
+  });
+}
