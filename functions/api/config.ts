@@ -1,0 +1,9 @@
+import { getReplicationConfig } from '../../shared/usecases/config.ts';
+import { apiHandler } from '../../shared/runtime/api-handler.ts';
+import { lambdaRuntime } from '../../shared/runtime/lambda-runtime.ts';
+import type { RuntimeSource } from '../../shared/runtime/runtime.ts';
+
+/** `/config`. */
+export const create = (source: RuntimeSource) => apiHandler('config', { getReplicationConfig }, source);
+
+export const handler = create(lambdaRuntime);

@@ -1,0 +1,10 @@
+import { createJoinToken, getNode, listNodes, registerNode } from '../../shared/usecases/nodes.ts';
+import { apiHandler } from '../../shared/runtime/api-handler.ts';
+import { lambdaRuntime } from '../../shared/runtime/lambda-runtime.ts';
+import type { RuntimeSource } from '../../shared/runtime/runtime.ts';
+
+/** `/cluster/nodes` and `/cluster/join-tokens`. */
+export const create = (source: RuntimeSource) =>
+  apiHandler('nodes', { registerNode, listNodes, getNode, createJoinToken }, source);
+
+export const handler = create(lambdaRuntime);

@@ -1,0 +1,9 @@
+import { batchRoutes, getRoute } from '../../shared/usecases/routes.ts';
+import { apiHandler } from '../../shared/runtime/api-handler.ts';
+import { lambdaRuntime } from '../../shared/runtime/lambda-runtime.ts';
+import type { RuntimeSource } from '../../shared/runtime/runtime.ts';
+
+/** `/routes`. */
+export const create = (source: RuntimeSource) => apiHandler('routes', { getRoute, batchRoutes }, source);
+
+export const handler = create(lambdaRuntime);

@@ -1,0 +1,10 @@
+import { getShard, listShards } from '../../shared/usecases/shards.ts';
+import { setLeader } from '../../shared/usecases/transfer-leader.ts';
+import { apiHandler } from '../../shared/runtime/api-handler.ts';
+import { lambdaRuntime } from '../../shared/runtime/lambda-runtime.ts';
+import type { RuntimeSource } from '../../shared/runtime/runtime.ts';
+
+/** `/shards`. */
+export const create = (source: RuntimeSource) => apiHandler('shards', { listShards, getShard, setLeader }, source);
+
+export const handler = create(lambdaRuntime);

@@ -1,0 +1,9 @@
+import { createTable, deleteTable, getTable, listTables } from '../../shared/usecases/tables.ts';
+import { apiHandler } from '../../shared/runtime/api-handler.ts';
+import { lambdaRuntime } from '../../shared/runtime/lambda-runtime.ts';
+import type { RuntimeSource } from '../../shared/runtime/runtime.ts';
+
+/** `/tables`. */
+export const create = (source: RuntimeSource) => apiHandler('tables', { createTable, listTables, getTable, deleteTable }, source);
+
+export const handler = create(lambdaRuntime);

@@ -1,0 +1,83 @@
+import type { Context } from 'aws-lambda';
+import middy from '@middy/core';
+import type { Call, Resource } from '../contracts/api/call.ts';
+import type { CallName, Calls } from '../contracts/api/index.ts';
+import type { Fault } from '../domain/faults.ts';
+import type { Result } from '../domain/result.ts';
+import { Bug } from '../domain/result.ts';
+import type { Deps, Principal } from '../ports.ts';
+import { principalName } from '../usecases/principal.ts';
+import type { UseCase } from '../usecases/types.ts';
+import type { ApiEvent, ApiResult } from './http-event.ts';
+import { toResult } from './http-event.ts';
+import { idempotencyKeyOf, JSON_HEADERS, requestHash, withIdempotency } from './idempotency.ts';
+import { authorization, envelope, known, routing, validation } from './middleware.ts';
+import type { Exchange } from './middleware.ts';
+import { problemAnswer } from './problem.ts';
+import type { HttpAnswer } from './problem.ts';
+import { createRouter } from './router.ts';
+import type { RuntimeSource } from './runtime.ts';
+import type { ValidInput } from './validation.ts';
+
+/** Calls that one Lambda entry serves. */
+type CallsOf<R extends Resource> = { [N in CallName]: Calls[N]['resource'] extends R ? N : never }[CallName];
+/** A use case for every call of the resource, no more and no fewer. */
+export type UseCasesOf<R extends Resource> = { readonly [N in CallsOf<R>]: UseCase<N> };
+
+export type ApiHandler = (event: ApiEvent, context?: unknown) => Promise<ApiResult>;
+
+/** A use case, seen without the types of its call: what goes in was validated against that call's contract. */
+type AnyUseCase = (deps: Deps, principal: Principal, input: ValidInput) => Promise<Result<unknown, Fault>>;
+
+/** Who makes a call that needs no token. */
+const ANONYMOUS: Principal = { kind: 'system', name: 'anonymous' };
+
+/** The handler of one resource: normalise, route, authorize, validate, idempotency, use case, answer. */
+export function apiHandler<R extends Resource>(
+  resource: R,
+  useCases: UseCasesOf<R>,
+  source: RuntimeSource,
+): ApiHandler {
+  const byName = useCases as unknown as Readonly<Record<string, AnyUseCase>>;
+  const exchanges = new WeakMap<object, Exchange>();
+  const base = async (event: ApiEvent): Promise<ApiResult> => {
+    const exchange = known(exchanges.get(event));
+    return toResult(await answerCall(byName, exchange), known(exchange.request).requestId);
+  };
+  // Lambda's own timeout ends a request that hangs; an early answer of middy's would leave its effect running behind it.
+  const handler = middy<ApiEvent, ApiResult, Error, Context, Exchange>(base, { timeoutEarlyInMillis: 0 })
+    .use(envelope(source))
+    .use(routing(createRouter(resource)))
+    .use(authorization())
+    .use(validation())
+    // middy hands the event alone to the base handler.
+    .before(({ event, internal }) => void exchanges.set(event, internal));
+  return handler as unknown as ApiHandler;
+}
+
+async function answerCall(useCases: Readonly<Record<string, AnyUseCase>>, exchange: Exchange): Promise<HttpAnswer> {
+  const { name, call } = known(exchange.match);
+  const { deps, answers } = known(exchange.runtime);
+  const { headers, requestId } = known(exchange.request);
+  const input = known(exchange.input);
+  const principal = exchange.principal ?? ANONYMOUS;
+  const useCase = useCases[name];
+  if (useCase === undefined) throw new Bug(`no use case for ${name}`);
+
+  const run = async (depsOfRun: Deps): Promise<HttpAnswer> => {
+    const result = await useCase(depsOfRun, principal, input);
+    if (!result.ok) return problemAnswer(result.error, requestId);
+    if (answers === 'checked') checkAnswer(name, call, result.value);
+    return { status: 200, headers: { ...JSON_HEADERS }, body: result.value };
+  };
+
+  const key = call.idempotent === true ? idempotencyKeyOf(headers) : null;
+  if (key === null) return run(deps);
+  const scope = `${principalName(principal)}:${name}`;
+  return withIdempotency(deps, { scope, key, requestHash: requestHash(input) }, requestId, run);
+}
+
+function checkAnswer(name: string, call: Call, value: unknown): void {
+  const parsed = call.response.safeParse(value);
+  if (!parsed.success) throw new Bug(`the answer of ${name} breaks its contract: ${parsed.error.message}`);
+}

@@ -1,0 +1,54 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { SFNClient } from '@aws-sdk/client-sfn';
+import { createEventBridgePublisher } from '../adapters/event-bridge.ts';
+import type { EventPublisher } from '../adapters/event-bridge.ts';
+import { createHttpNodeClient } from '../adapters/node-http.ts';
+import { deriveSigningKey } from '../adapters/signing-key.ts';
+import { createStepFunctionsStarter } from '../adapters/step-functions.ts';
+import { err } from '../domain/result.ts';
+import type { Deps, NodeClient } from '../ports.ts';
+import { composeDeps } from './deps.ts';
+import { readEnvironment } from './environment.ts';
+import { jsonLogger, systemClock, systemRandom, systemTimers } from './system.ts';
+
+/** Composition root of the Lambda functions. */
+
+/** Answers at once for nodes that functions can't reach: commands then ride on heartbeat answers. */
+const noPush: NodeClient = {
+  push: (node) =>
+    Promise.resolve(err({ code: 'NODE_UNREACHABLE', message: `${node.nodeId}: functions do not push to nodes here` })),
+};
+
+export async function lambdaDeps(): Promise<Deps> {
+  const environment = readEnvironment(process.env);
+  const secret = await new SecretsManagerClient().send(
+    new GetSecretValueCommand({ SecretId: environment.SIGNING_SECRET_ARN }),
+  );
+  return composeDeps({
+    store: createDynamoStore(environment),
+    nodes: environment.PUSH_TO_NODES ? createHttpNodeClient() : noPush,
+    operations: createStepFunctionsStarter({
+      client: new SFNClient(),
+      stateMachineArnPrefix: environment.STATE_MACHINE_ARN_PREFIX,
+    }),
+    signingKey: deriveSigningKey(secret.SecretString ?? ''),
+    clock: systemClock,
+    timers: systemTimers,
+    random: systemRandom,
+    log: jsonLogger((line) => process.stdout.write(`${line}\n`), {
+      function: process.env['AWS_LAMBDA_FUNCTION_NAME'] ?? null,
+    }),
+    settings: {
+      leaseProfile: environment.LEASE_PROFILE,
+      pushToNodes: environment.PUSH_TO_NODES,
+      defaultReplicationFactor: environment.DEFAULT_REPLICATION_FACTOR,
+    },
+  });
+}
+
+export function lambdaEventPublisher(): EventPublisher {
+  const { EVENT_BUS_NAME } = readEnvironment(process.env);
+  return createEventBridgePublisher({ client: new EventBridgeClient(), busName: EVENT_BUS_NAME });
+}
