@@ -1,0 +1,70 @@
+import { randomBytes } from 'node:crypto';
+import { uptime } from 'node:os';
+import type { Clock, Environment, Logger, Random, Timers } from '../ports.ts';
+
+/** The ports over the operating system. */
+
+/**
+ * Monotonic milliseconds that run through suspension (L3). `os.uptime()` does (CLOCK_BOOTTIME), but Linux rounds it down
+ * to 10 ms; `performance.now()` is fine but stops while the machine is suspended. So the fine clock is shifted by the
+ * largest distance seen between the two: the sum never goes back, follows a jump of the boot clock at the next reading, and
+ * is never ahead of the boot clock's true value nor more than its 10 ms behind.
+ */
+export function bootClock(
+  coarseMs: () => number = () => uptime() * 1000,
+  fineMs: () => number = () => performance.now(),
+): () => number {
+  let shiftMs = -Infinity;
+  return () => {
+    const now = fineMs();
+    shiftMs = Math.max(shiftMs, coarseMs() - now);
+    return now + shiftMs;
+  };
+}
+
+export const systemClock = (): Clock => ({ wallMs: () => Date.now(), monotonicMs: bootClock() });
+
+export const systemTimers: Timers = {
+  after: (delayMs, callback) => {
+    const timer = setTimeout(callback, Math.max(0, delayMs));
+    return {
+      cancel: () => {
+        clearTimeout(timer);
+      },
+    };
+  },
+  sleep: (delayMs, signal) =>
+    new Promise((resolve) => {
+      if (signal?.aborted === true) {
+        resolve();
+        return;
+      }
+      const finish = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', finish);
+        resolve();
+      };
+      const timer = setTimeout(finish, Math.max(0, delayMs));
+      signal?.addEventListener('abort', finish, { once: true });
+    }),
+};
+
+export const systemRandom: Random = {
+  next: () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
+  hex: (bytes) => randomBytes(bytes).toString('hex'),
+};
+
+/** One JSON object a line on standard error; standard output carries the address alone. */
+export function jsonLogger(common: Readonly<Record<string, unknown>>): Logger {
+  const line = (level: string) => (event: string, fields?: Readonly<Record<string, unknown>>) => {
+    process.stderr.write(`${JSON.stringify({ at: new Date().toISOString(), level, event, ...common, ...fields })}\n`);
+  };
+  return { info: line('info'), warn: line('warn'), error: line('error') };
+}
+
+export const systemEnvironment = (nodeId: string): Environment => ({
+  clock: systemClock(),
+  timers: systemTimers,
+  random: systemRandom,
+  log: jsonLogger({ node_id: nodeId }),
+});
