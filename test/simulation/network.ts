@@ -25,6 +25,8 @@ export interface NetworkAnswer {
 export interface Unreachable {
   readonly code: 'UNREACHABLE';
   readonly message: string;
+  /** NOT_SENT: the other side can't have seen it. */
+  readonly processed: 'NOT_SENT' | 'UNKNOWN';
 }
 
 /** What answers at an address: a process, and the code that runs inside it. A rejected promise answers nothing. */
@@ -62,6 +64,8 @@ export class SimulatedNetwork {
   private readonly random: SeededRandom;
   private readonly trace: Trace;
   weather: Weather = FAIR_WEATHER;
+  /** Sees each answer in the moment in which it leaves its server. */
+  onAnswer: (host: string, request: NetworkRequest, answer: NetworkAnswer) => void = () => undefined;
   /** Messages of both directions that were sent, lost on the way, and delivered twice. */
   readonly counts = { sent: 0, lost: 0, duplicated: 0 };
 
@@ -81,6 +85,10 @@ export class SimulatedNetwork {
     this.cuts.add(`${from}>${to}`);
   }
 
+  mend(from: string, to: string): void {
+    this.cuts.delete(`${from}>${to}`);
+  }
+
   heal(): void {
     this.cuts.clear();
     this.weather = FAIR_WEATHER;
@@ -95,7 +103,13 @@ export class SimulatedNetwork {
   ): Promise<Result<NetworkAnswer, Unreachable>> {
     return new Promise((resolve) => {
       const timer = from.process.timers.after(timeoutMs, () => {
-        resolve(err({ code: 'UNREACHABLE', message: `no answer from ${to.host}:${to.port} within ${timeoutMs} ms` }));
+        resolve(
+          err({
+            code: 'UNREACHABLE',
+            processed: 'UNKNOWN',
+            message: `no answer from ${to.host}:${to.port} within ${timeoutMs} ms`,
+          }),
+        );
       });
       const answer = (result: Result<NetworkAnswer, Unreachable>): void => {
         if (this.lost(to.host, from.host)) return;
@@ -121,7 +135,13 @@ export class SimulatedNetwork {
   ): void {
     const found = this.endpoints.get(`${to.host}:${to.port}`);
     if (found === undefined || found.endpoint.process.state() === 'DEAD') {
-      answer(err({ code: 'UNREACHABLE', message: `connection to ${to.host}:${to.port} refused` }));
+      answer(
+        err({
+          code: 'UNREACHABLE',
+          processed: 'NOT_SENT',
+          message: `connection to ${to.host}:${to.port} refused`,
+        }),
+      );
       return;
     }
     const { endpoint } = found;
@@ -129,7 +149,9 @@ export class SimulatedNetwork {
       endpoint.handle(request).then(
         (result) => {
           // A process that died meanwhile answers nothing; what it had sent before stays sent.
-          if (endpoint.process.state() !== 'DEAD') answer(ok(result));
+          if (endpoint.process.state() === 'DEAD') return;
+          this.onAnswer(found.host, request, result);
+          answer(ok(result));
         },
         (error: unknown) => {
           this.trace.add(found.host, `no answer to ${request.method} ${request.path}: ${String(error)}`);

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Logger } from '../../shared/domain/environment.ts';
 
 /** Lines kept for the report of a failure; the hash covers every line. */
 const TAIL_LINES_MAX = 4_000;
@@ -31,4 +32,20 @@ export class Trace {
   tail(lines: number): readonly string[] {
     return this.lines.slice(-Math.min(lines, TAIL_LINES_MAX));
   }
+}
+
+/** Fields that differ between two runs of one seed, or say nothing: keys and signatures are made by the machine's own randomness. */
+const UNTRACED_FIELDS = new Set(['credential', 'signature', 'stack']);
+
+/** A process's log as trace lines. */
+export function traceLogger(trace: Trace, source: string): Logger {
+  const write =
+    (level: string) =>
+    (event: string, fields: Readonly<Record<string, unknown>> = {}): void => {
+      const text = JSON.stringify(fields, (key, value: unknown) =>
+        UNTRACED_FIELDS.has(key) ? undefined : value instanceof Error ? String(value) : value,
+      );
+      trace.add(source, `${level} ${event} ${text}`);
+    };
+  return { info: write('.'), warn: write('!'), error: write('!!') };
 }

@@ -1,0 +1,210 @@
+import { readFileSync } from 'node:fs';
+import type { KeyObject } from 'node:crypto';
+import { createAslRunner } from '../../local/asl-runner.ts';
+import type { AslRunner } from '../../local/asl-runner.ts';
+import { createGateway } from '../../local/gateway.ts';
+import type { Gateway } from '../../local/gateway.ts';
+import type { LeaseProfileName } from '../../shared/domain/lease.ts';
+import { composeDeps } from '../../shared/runtime/deps.ts';
+import { operationStepHandler } from '../../shared/runtime/operation-steps.ts';
+import { fixedRuntime } from '../../shared/runtime/runtime.ts';
+import type { RuntimeSource } from '../../shared/runtime/runtime.ts';
+import { runDetector } from '../../shared/usecases/detect-failures.ts';
+import { reconcileOnce } from '../../shared/usecases/reconcile.ts';
+import type { Deps, MetadataStore } from '../../shared/ports.ts';
+import type { NetworkAnswer, NetworkRequest, SimulatedNetwork } from './network.ts';
+import { processStore } from './process-store.ts';
+import type { StoreClimate } from './process-store.ts';
+import type { SeededRandom } from './random.ts';
+import type { Trace } from './trace.ts';
+import { traceLogger } from './trace.ts';
+import { CONTROL_PLANE, nodeClient } from './wire.ts';
+import type { SimulatedProcess, VirtualTime } from './virtual-time.ts';
+
+/** What every part of a simulated cluster stands on. */
+export interface World {
+  readonly time: VirtualTime;
+  readonly random: SeededRandom;
+  readonly trace: Trace;
+  readonly network: SimulatedNetwork;
+  readonly climate: StoreClimate;
+}
+
+export interface ControlPlaneOptions {
+  readonly store: MetadataStore;
+  readonly signingKey: KeyObject;
+  readonly leaseProfile: LeaseProfileName;
+  /** Wraps the dependencies of every process; planted mistakes come in here. */
+  readonly alter: (deps: Deps) => Deps;
+}
+
+/** Warm Lambda environments behind the front door. */
+const ENVIRONMENTS = 3;
+/** A detector loop's life and the rule that starts loops, shortened from 115 s and 60 s, so that a short run sees handovers. */
+const DETECTOR_LOOP_MS = 26_000;
+const DETECTOR_RULE_MS = 13_000;
+const RECONCILE_RULE_MS = 5_000;
+/** Clock error of a function's process (the bound is 500 ms over a lease of 3 s, on both sides). */
+const CLOCK_RATE_ERROR_MAX = 0.01;
+const CLOCK_SKEW_MS_MAX = 1_500;
+
+interface Environment {
+  readonly process: SimulatedProcess;
+  readonly source: RuntimeSource;
+  readonly gateway: Gateway;
+}
+
+/** The control plane: production handlers in warm environments, state machines, schedules; each invocation's store calls take virtual time. */
+export class SimulatedControlPlane {
+  private readonly world: World;
+  private readonly options: ControlPlaneOptions;
+  private readonly random: SeededRandom;
+  private readonly environments: Environment[] = [];
+  private readonly detectors: { process: SimulatedProcess; startedMs: number }[] = [];
+  private readonly operations: AslRunner;
+  private started = 0;
+
+  constructor(world: World, options: ControlPlaneOptions) {
+    this.world = world;
+    this.options = options;
+    this.random = world.random.fork('control-plane');
+    this.operations = createAslRunner({
+      definitions: new Map(['create-table', 'delete-table'].map((type) => [type, definitionOf(type)])),
+      step: (task) => this.inEnvironment((environment) => operationStepHandler(environment.source)(task)),
+      random: this.random.fork('state-machines'),
+      log: traceLogger(world.trace, 'state-machines'),
+    });
+    for (let i = 0; i < ENVIRONMENTS; i++) this.environments.push(this.newEnvironment());
+    // The front door itself never fails here; what lies behind it does.
+    const door = world.time.processEnvironment({ name: 'front-door' });
+    world.network.listen(CONTROL_PLANE.host, CONTROL_PLANE.port, {
+      process: door,
+      handle: (request) => this.inEnvironment((environment) => serve(environment.gateway, request)),
+    });
+  }
+
+  /** Starts the schedules: detector loops that overlap, and reconcile ticks. */
+  start(): void {
+    const { time } = this.world;
+    const detect = (): void => {
+      this.startDetector();
+      time.after(DETECTOR_RULE_MS, detect);
+    };
+    const reconcile = (): void => {
+      const { process, deps } = this.newProcess('reconcile');
+      process.deliver(0, () => void reconcileOnce(deps));
+      time.after(RECONCILE_RULE_MS, reconcile);
+    };
+    detect();
+    time.after(RECONCILE_RULE_MS, reconcile);
+  }
+
+  /** Dependencies in a process that nothing kills, for the operator of a run. */
+  operatorDeps(): Deps {
+    return this.newProcess('operator').deps;
+  }
+
+  crashDetector(): void {
+    const acting = this.detectors[0];
+    if (acting === undefined) return;
+    this.world.trace.add('FAULTS', `${acting.process.name} dies`);
+    acting.process.kill();
+    this.detectors.shift();
+    // A rule that fires in vain is followed by one that does not: a loop must always be on its way.
+    if (this.detectors.length === 0) this.startDetector();
+  }
+
+  pauseDetector(durationMs: number): void {
+    const acting = this.detectors[0];
+    if (acting === undefined) return;
+    acting.process.pause();
+    this.world.time.after(durationMs, () => acting.process.resume());
+  }
+
+  crashFunction(): void {
+    const index = this.random.below(ENVIRONMENTS);
+    this.environments[index]?.process.kill();
+    this.environments[index] = this.newEnvironment();
+  }
+
+  private startDetector(): void {
+    const { process, deps } = this.newProcess('detector');
+    const entry = { process, startedMs: this.world.time.nowMs() };
+    this.detectors.push(entry);
+    process.deliver(0, () => {
+      void runDetector(deps, { runForMs: DETECTOR_LOOP_MS, holder: process.name }).then(() => {
+        const index = this.detectors.indexOf(entry);
+        if (index >= 0) this.detectors.splice(index, 1);
+      });
+    });
+  }
+
+  /** Runs `work` inside a warm environment. If it is killed meanwhile, nothing ever answers. */
+  private inEnvironment<T>(work: (environment: Environment) => Promise<T>): Promise<T> {
+    const environment = this.random.pick(this.environments);
+    return new Promise((resolve, reject) => {
+      environment.process.deliver(0, () => {
+        work(environment).then(
+          (value) => environment.process.deliver(0, () => resolve(value)),
+          (error: unknown) =>
+            environment.process.deliver(0, () => reject(error instanceof Error ? error : new Error(String(error)))),
+        );
+      });
+    });
+  }
+
+  private newEnvironment(): Environment {
+    const { process, deps } = this.newProcess('function');
+    const source = fixedRuntime({ deps, answers: 'checked' });
+    return { process, source, gateway: createGateway(source) };
+  }
+
+  private newProcess(kind: string): { process: SimulatedProcess; deps: Deps } {
+    const { time, trace, network, climate } = this.world;
+    const name = `${kind}-${++this.started}`;
+    const random = this.random.fork(name);
+    const process = time.processEnvironment({
+      name,
+      clockRate: 1 + random.between(-CLOCK_RATE_ERROR_MAX, CLOCK_RATE_ERROR_MAX),
+      skewMs: random.between(-CLOCK_SKEW_MS_MAX, CLOCK_SKEW_MS_MAX),
+    });
+    const deps = composeDeps({
+      store: processStore(this.options.store, time, process, random.fork('store'), climate),
+      nodes: nodeClient(network, { host: CONTROL_PLANE.host, process }),
+      operations: this.operations,
+      signingKey: this.options.signingKey,
+      clock: process.clock,
+      timers: process.timers,
+      random,
+      log: traceLogger(trace, name),
+      settings: {
+        leaseProfile: this.options.leaseProfile,
+        pushToNodes: true,
+        defaultReplicationFactor: 3,
+      },
+    });
+    return { process, deps: this.options.alter(deps) };
+  }
+}
+
+function definitionOf(type: string): unknown {
+  const file = new URL(`../../state-machines/${type}/${type}.asl.json`, import.meta.url);
+  return JSON.parse(readFileSync(file, 'utf8')) as unknown;
+}
+
+async function serve(gateway: Gateway, request: NetworkRequest): Promise<NetworkAnswer> {
+  const [path = '/', query = ''] = request.path.split('?', 2);
+  const result = await gateway.handle({
+    method: request.method,
+    path,
+    query,
+    headers: Object.entries(request.headers),
+    body: request.body,
+  });
+  const headers = Object.entries(result.headers ?? {}).map(([name, value]) => [name.toLowerCase(), String(value)]);
+  return {
+    status: result.statusCode,
+    headers: Object.fromEntries(headers) as Record<string, string>,
+    body: result.body,
+  };
+}
