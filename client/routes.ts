@@ -1,0 +1,188 @@
+import { ROUTE_BATCH_KEYS_MAX, routeCalls } from '../shared/contracts/api/routes.ts';
+import type { Route } from '../shared/contracts/data/rows.ts';
+import type { KeyType } from '../shared/contracts/keys.ts';
+import { LIST_LIMIT_MAX } from '../shared/contracts/primitives.ts';
+import type { ControlPlane } from './control-plane.ts';
+import { ClientError } from './errors.ts';
+import { LeaderBook, TableRoutes } from './route-cache.ts';
+import type { CachedRoute } from './route-cache.ts';
+
+/**
+ * Routes of all tables: cached, fetched when missing. Keys that miss together go into one request, and of a shard whose
+ * leader is in doubt one refresh is under way at a time, however many requests wait for it.
+ */
+const TIMEOUT_MS = 2_000;
+/** Route requests under way for one table. */
+const REQUESTS_IN_FLIGHT_MAX = 4;
+
+interface Waiter {
+  readonly resolve: (route: CachedRoute) => void;
+  readonly reject: (error: ClientError) => void;
+}
+
+interface TableState {
+  routes: TableRoutes | null;
+  /** Keys that no request carries yet. */
+  readonly missing: Map<string, Waiter[]>;
+  readonly refreshes: Map<string, Promise<CachedRoute>>;
+  inFlight: number;
+  flushing: boolean;
+}
+
+export class Routes {
+  private readonly controlPlane: ControlPlane;
+  private readonly tables = new Map<string, TableState>();
+  private readonly book = new LeaderBook();
+
+  constructor(controlPlane: ControlPlane) {
+    this.controlPlane = controlPlane;
+  }
+
+  /** The cached route of `key` ('' is the start of the table), or null. */
+  cached(table: string, key: string): CachedRoute | null {
+    return this.tables.get(table)?.routes?.lookup(key) ?? null;
+  }
+
+  /** The route of `key`, from the cache or the control plane. Throws `ClientError`. */
+  async resolve(table: string, key: string): Promise<CachedRoute> {
+    return this.cached(table, key) ?? this.fetch(table, key);
+  }
+
+  /** A route newer than `used`, if the cache or the control plane has one; else the present one. Throws `ClientError`. */
+  async refresh(table: string, key: string, used: CachedRoute): Promise<CachedRoute> {
+    const cached = this.cached(table, key);
+    if (cached !== null && isNewer(cached, used)) return cached;
+    const { refreshes } = this.state(table);
+    const underWay = refreshes.get(used.shardId);
+    if (underWay !== undefined) {
+      await underWay;
+      // The refresh may have been for another key of a shard that no longer holds this one.
+      return this.resolve(table, key);
+    }
+    const refresh = this.fetch(table, key).finally(() => refreshes.delete(used.shardId));
+    refreshes.set(used.shardId, refresh);
+    return refresh;
+  }
+
+  /** Takes a route that came with an answer. */
+  learn(route: Route): void {
+    const state = this.state(route.table);
+    if (state.routes?.keyType !== route.key_type) state.routes = new TableRoutes(route.key_type, this.book);
+    state.routes.learn(route);
+  }
+
+  /** Null while no route of the table is cached. */
+  keyType(table: string): KeyType | null {
+    return this.tables.get(table)?.routes?.keyType ?? null;
+  }
+
+  /** Loads all routes of a table, a page at a time. Answers how many. Throws `ClientError`. */
+  async prefetch(table: string): Promise<number> {
+    let fromKey: string | null = null;
+    let count = 0;
+    for (;;) {
+      const routes: Route[] = await this.ask(table, { from_key: fromKey, limit: LIST_LIMIT_MAX });
+      count += routes.length;
+      const last = routes.at(-1);
+      if (last === undefined || last.end_key === null) return count;
+      fromKey = last.end_key;
+    }
+  }
+
+  private fetch(table: string, key: string): Promise<CachedRoute> {
+    const state = this.state(table);
+    return new Promise((resolve, reject) => {
+      const waiters = state.missing.get(key);
+      if (waiters === undefined) state.missing.set(key, [{ resolve, reject }]);
+      else waiters.push({ resolve, reject });
+      if (state.flushing) return;
+      state.flushing = true;
+      // What misses in this turn of the caller's code goes together.
+      void Promise.resolve().then(() => {
+        state.flushing = false;
+        this.flush(table, state);
+      });
+    });
+  }
+
+  private flush(table: string, state: TableState): void {
+    while (state.inFlight < REQUESTS_IN_FLIGHT_MAX && state.missing.size > 0) {
+      const batch = [...state.missing].slice(0, ROUTE_BATCH_KEYS_MAX);
+      for (const [key] of batch) state.missing.delete(key);
+      state.inFlight++;
+      void this.answer(table, batch).then(() => {
+        state.inFlight--;
+        this.flush(table, state);
+      });
+    }
+  }
+
+  private async answer(table: string, batch: readonly (readonly [string, readonly Waiter[]])[]): Promise<void> {
+    const keys = batch.map(([key]) => key).filter((key) => key !== '');
+    let failure: ClientError | null = null;
+    try {
+      if (keys.length < batch.length) await this.ask(table, { from_key: null, limit: 1 });
+      if (keys.length > 0) await this.ask(table, { keys });
+    } catch (error) {
+      failure = error instanceof ClientError ? error : new ClientError('RETRYABLE', String(error));
+    }
+    if (failure?.code === 'INVALID_REQUEST' && batch.length > 1) {
+      // One bad key must not fail the others: each is asked alone.
+      for (const entry of batch) await this.answer(table, [entry]);
+      return;
+    }
+    for (const [key, waiters] of batch) {
+      const route = failure === null ? this.cached(table, key) : null;
+      for (const waiter of waiters) {
+        if (route !== null) waiter.resolve(route);
+        else waiter.reject(failure ?? new ClientError('RETRYABLE', `no route of ${table} covers the key`));
+      }
+    }
+  }
+
+  private async ask(table: string, body: unknown): Promise<Route[]> {
+    const outcome = await this.controlPlane.call({
+      method: 'POST',
+      path: `/routes/${encodeURIComponent(table)}/batch`,
+      body,
+      timeoutMs: TIMEOUT_MS,
+    });
+    if (outcome.kind === 'UNREACHABLE') throw new ClientError('RETRYABLE', outcome.message);
+    if (outcome.kind === 'REFUSED') throw refusal(outcome.status, outcome.problem);
+    const parsed = routeCalls.batchRoutes.response.safeParse(outcome.body);
+    if (!parsed.success) throw new ClientError('RETRYABLE', 'the answer holds no routes');
+    for (const route of parsed.data.routes) this.learn(route);
+    return parsed.data.routes;
+  }
+
+  private state(table: string): TableState {
+    let state = this.tables.get(table);
+    if (state === undefined) {
+      state = { routes: null, missing: new Map(), refreshes: new Map(), inFlight: 0, flushing: false };
+      this.tables.set(table, state);
+    }
+    return state;
+  }
+}
+
+/** True if `route` may lead elsewhere than `used` did. */
+export const isNewer = (route: CachedRoute, used: CachedRoute): boolean =>
+  route.shardId !== used.shardId ||
+  route.epoch > used.epoch ||
+  route.generation > used.generation ||
+  route.leader.nodeEpoch > used.leader.nodeEpoch;
+
+function refusal(status: number, problem: { readonly code: string; readonly detail: string }): ClientError {
+  switch (status) {
+    case 400:
+      return new ClientError('INVALID_REQUEST', problem.detail);
+    case 401:
+      return new ClientError('UNAUTHENTICATED', problem.detail);
+    case 403:
+      return new ClientError('FORBIDDEN', problem.detail);
+    case 404:
+      return new ClientError('TABLE_NOT_FOUND', problem.detail);
+    default:
+      return new ClientError('RETRYABLE', `${problem.code}: ${problem.detail}`);
+  }
+}
