@@ -42,7 +42,7 @@ export function createCodec<T>(kind: string, version: number, schema: z.ZodObjec
     decode: (body) => {
       const found = body[VERSION_FIELD];
       if (typeof found !== 'number' || found < 1 || found > version + 1)
-        throw new Bug(`a ${kind} record has version ${String(found)}; this release reads 1 to ${version + 1}`);
+        throw new Bug(`a ${kind} record has version ${JSON.stringify(found)}; this release reads 1 to ${version + 1}`);
       return parse(body);
     },
   };

@@ -1,0 +1,182 @@
+import type { EncodedKey, PageId, TableId } from '../domain/ids.ts';
+import { rangeContains } from '../domain/keys.ts';
+import type { PageHeader } from '../domain/records.ts';
+import { invariant } from '../domain/result.ts';
+import { StoreError } from '../ports.ts';
+import type { LocatedShard, MetadataStore, Records, Stored, StoredItem } from '../ports.ts';
+import { covers, RootCache } from './directory-root.ts';
+import type { PageSpan } from './directory-root.ts';
+import { entitySpec, recordKey } from './entities.ts';
+import { readSnapshot } from './records.ts';
+
+/**
+ * Attempts of one lookup. Each further one means that the page was split, removed or changed while it was being read; a table
+ * that changes faster than this is answered with an error, never with a wrong shard.
+ */
+const ATTEMPTS_MAX = 16;
+/** Pages followed to the right in one go: splits of one page whose separators the root does not have yet. */
+const RIGHT_HOPS_MAX = 64;
+/** Rounds that a miss waits for misses in the same gap of the root before it reads for itself. */
+const SHARED_MISSES_MAX = 4;
+
+/** Finds the shard that holds a key (DESIGN section 4). */
+export class DirectoryLookup {
+  readonly #store: MetadataStore;
+  readonly #records: Records;
+  readonly #root = new RootCache();
+  /** Misses under way, by table and gap: concurrent misses of one gap share one read of the root. */
+  readonly #misses = new Map<string, Promise<unknown>>();
+
+  constructor(store: MetadataStore, records: Records) {
+    this.#store = store;
+    this.#records = records;
+  }
+
+  /**
+   * The shard that holds `key`, or null if there is none (no such table, not built yet, or already removed). One strongly
+   * consistent Query when the page is known. A Query alone never proves that there is none: it may see half of a split.
+   */
+  async shardAt(tableId: TableId, key: EncodedKey): Promise<LocatedShard | null> {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const known = this.#root.find(tableId, key);
+      if (known === null) {
+        const miss = await this.#miss(tableId, key);
+        if (miss === 'NO_SUCH_PAGE') return null;
+        if (miss !== null) return miss;
+        continue;
+      }
+      const seen = await this.#nearest(known.page, key);
+      if (seen !== null && rangeContains(seen.shard, key)) return seen;
+      const settled = await this.#settle(tableId, known.page, key, seen);
+      if (settled === 'HOLE') return null;
+      if (settled !== null) return settled;
+    }
+    throw new StoreError('UNAVAILABLE', `the directory kept changing during ${ATTEMPTS_MAX} reads of one key`);
+  }
+
+  /** The page that covers `key`, from the cache if it is there; null if there is none. */
+  async pageAt(tableId: TableId, key: EncodedKey): Promise<PageSpan | null> {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const known = this.#root.find(tableId, key);
+      if (known !== null) return known;
+      if ((await this.#miss(tableId, key)) === 'NO_SUCH_PAGE') return null;
+    }
+    throw new StoreError('UNAVAILABLE', `the directory's root kept changing during ${ATTEMPTS_MAX} reads of one key`);
+  }
+
+  /** The descriptor with the greatest start key up to `key` in the page, by ONE strongly consistent Query. */
+  async #nearest(page: PageId, key: EncodedKey): Promise<LocatedShard | null> {
+    const header = recordKey('page', { page });
+    const { items } = await this.#store.query({
+      table: header.table,
+      pk: header.pk,
+      from: header.sk,
+      to: recordKey('shard', { page, startKey: key }).sk,
+      order: 'backward',
+      limit: 1,
+    });
+    const item = items[0];
+    return item === undefined || item.key.sk === header.sk ? null : located(page, item);
+  }
+
+  /** Learns the page of a key that the cache does not cover; answers with its shard if that was read on the way. */
+  async #miss(tableId: TableId, key: EncodedKey): Promise<LocatedShard | 'NO_SUCH_PAGE' | null> {
+    for (let round = 0; round < SHARED_MISSES_MAX; round++) {
+      const gap = JSON.stringify([tableId, this.#root.gapStart(tableId, key)]);
+      const underWay = this.#misses.get(gap);
+      if (underWay === undefined) {
+        const read = this.#readRoot(tableId, key).finally(() => this.#misses.delete(gap));
+        this.#misses.set(gap, read);
+        return read;
+      }
+      await underWay;
+      if (this.#root.find(tableId, key) !== null) return null;
+    }
+    return this.#readRoot(tableId, key);
+  }
+
+  /** One separator, then the page's header and the key's neighbour side by side. */
+  async #readRoot(tableId: TableId, key: EncodedKey): Promise<LocatedShard | 'NO_SUCH_PAGE' | null> {
+    const separators = await this.#records.query('separator', {
+      partition: { tableId },
+      to: { tableId, low: key },
+      order: 'backward',
+      limit: 1,
+    });
+    const page = separators.items[0]?.value.page;
+    if (page === undefined) return 'NO_SUCH_PAGE';
+    const [header, seen] = await Promise.all([this.#records.get('page', { page }), this.#nearest(page, key)]);
+    if (header === null) return null; // removed since the separator was read
+    this.#root.learn(header.value);
+    if (!covers(header.value, key)) await this.#followRight(header.value, key);
+    return seen !== null && rangeContains(seen.shard, key) ? seen : null;
+  }
+
+  /** Learns the page that covers `key`, right of `from`: the root does not have it yet. */
+  async #followRight(from: PageHeader, key: EncodedKey): Promise<void> {
+    let header = from;
+    for (let hop = 0; hop < RIGHT_HOPS_MAX; hop++) {
+      if (header.right === null) return;
+      const right: Stored<'page'> | null = await this.#records.get('page', { page: header.right });
+      if (right === null) return; // removed meanwhile; the next attempt reads the root anew
+      header = right.value;
+      this.#root.learn(header);
+      if (covers(header, key)) return;
+    }
+    throw new StoreError(
+      'UNAVAILABLE',
+      `the root of table ${from.tableId} lags more than ${RIGHT_HOPS_MAX} page splits`,
+    );
+  }
+
+  /**
+   * The Query on `page` did not answer with the shard of `key`: the cached root is stale, a split was half visible, or there is
+   * no such shard. A transactional read tells which. HOLE only if the page provably held still around a second Query: every
+   * change of what a page holds raises its header's generation. Null: look again.
+   */
+  async #settle(
+    tableId: TableId,
+    page: PageId,
+    key: EncodedKey,
+    seen: LocatedShard | null,
+  ): Promise<LocatedShard | 'HOLE' | null> {
+    const before = await this.#snapshot(page, seen);
+    if (before.header === null) {
+      this.#root.forget(tableId, page);
+      return null;
+    }
+    this.#root.learn(before.header.value);
+    if (!covers(before.header.value, key)) {
+      await this.#followRight(before.header.value, key);
+      return null;
+    }
+    if (before.shard !== null && rangeContains(before.shard.shard, key)) return before.shard;
+    const again = await this.#nearest(page, key);
+    if (again !== null && rangeContains(again.shard, key)) return again;
+    const after = await this.#snapshot(page, null);
+    return after.header?.value.generation === before.header.value.generation ? 'HOLE' : null;
+  }
+
+  async #snapshot(
+    page: PageId,
+    seen: LocatedShard | null,
+  ): Promise<{ header: Stored<'page'> | null; shard: LocatedShard | null }> {
+    if (seen === null) {
+      const [header] = await readSnapshot(this.#store, [{ kind: 'page', id: { page } }]);
+      return { header, shard: null };
+    }
+    invariant(seen.page === page, 'a neighbour comes from the page that was asked');
+    const { startKey } = seen.shard;
+    const [header, shard] = await readSnapshot(this.#store, [
+      { kind: 'page', id: { page } },
+      { kind: 'shard', id: { page, startKey } },
+    ]);
+    return { header, shard: shard === null ? null : { shard: shard.value, page, revision: shard.revision } };
+  }
+}
+
+const located = (page: PageId, item: StoredItem): LocatedShard => ({
+  shard: entitySpec('shard').codec.decode(item.body),
+  page,
+  revision: item.revision,
+});
