@@ -1,5 +1,5 @@
 import type { DetectorRecord } from '../domain/records.ts';
-import type { Deps, Revision, Stored } from '../ports.ts';
+import type { Deps, Stored } from '../ports.ts';
 
 /**
  * The acting loop's lease (DESIGN section 5). It only spares the store double work and guards the brake's record: two loops that
@@ -31,7 +31,7 @@ export function createDetectorLease(deps: Deps, holder: string): DetectorLease {
       kind: 'put',
       entity: 'detector',
       value,
-      when: [stored === null ? { kind: 'absent' } : { kind: 'revision', is: stored.revision satisfies Revision }],
+      when: [stored === null ? { kind: 'absent' } : { kind: 'revision', is: stored.revision }],
     });
     return written.ok;
   };

@@ -43,7 +43,7 @@ export const heartbeat: UseCase<'heartbeat'> = async (deps, principal, { params,
     if (refused !== null) return err(refused);
     current = stored; // the same beat again: its first answer was lost
   }
-  if (body.stats !== undefined) await keepStats(deps, id, body.node_epoch, body.stats as unknown as Json);
+  if (body.stats !== undefined) await keepStats(deps, id, body.node_epoch, body.stats);
   const commands =
     current.mail > (body.mail_seen ?? 0) ? await deps.commands.pending(id, COMMANDS_PER_MESSAGE_MAX) : [];
   return ok({

@@ -1,0 +1,374 @@
+import { firstDescriptor, shardCount, startKeyOf } from '../../shared/domain/create-table.ts';
+import type { NewTable } from '../../shared/domain/create-table.ts';
+import { encodedKey, nodeId, replicaId, tableName } from '../../shared/domain/ids.ts';
+import type { NodeId } from '../../shared/domain/ids.ts';
+import { placeShards } from '../../shared/domain/placement.ts';
+import type { PlacementCandidate } from '../../shared/domain/placement.ts';
+import type { Json, TableRecord } from '../../shared/domain/records.ts';
+import { Bug } from '../../shared/domain/result.ts';
+import type { Deps, Stored } from '../../shared/ports.ts';
+import { DONE, fieldsOf, loadOperation, saveOperation, TERMINAL, textOf } from '../step.ts';
+import type { StepFunction } from '../step.ts';
+import {
+  draft,
+  liveNodes,
+  removalDrafts,
+  removeTold,
+  sendAndWait,
+  shardBatch,
+  SHARDS_PER_STEP,
+} from '../table-shards.ts';
+
+/**
+ * create-table: plan -> build the directory -> for each batch: create replicas, start leaders -> activate. Until it is ACTIVE nobody
+ * is routed to the table. Whatever keeps failing is rolled back.
+ */
+
+/** Nodes that the placement of one table considers, least loaded first: keeps the plan's item small at 10,000 nodes; rebalancing spreads further. */
+const CANDIDATES_MAX = 2_000;
+const NODE_PAGE = 1000;
+const NODE_PAGES_MAX = 100;
+const REPLICA_PAGE = 1000;
+/** Pages of replica pointers counted for a node's load; a node beyond 100,000 replicas counts as that loaded. */
+const REPLICA_PAGES_MAX = 100;
+
+interface Work {
+  readonly operation: Stored<'operation'>;
+  readonly table: Stored<'table'>;
+  readonly plan: NewTable;
+  readonly candidates: readonly PlacementCandidate[];
+  /** Shards in the directory, and shards whose replicas are provisioned. */
+  readonly built: number;
+  readonly provisioned: number;
+}
+
+async function load(deps: Deps, input: Parameters<StepFunction>[1]): Promise<Work | 'ENDED'> {
+  const operation = await loadOperation(deps, input.operationId);
+  if (TERMINAL.has(operation.value.status)) return 'ENDED';
+  const request = fieldsOf(operation.value.input);
+  const table = await deps.records.get('table', { table: tableName(textOf(request, 'table')) });
+  if (table === null || table.value.tableId !== request['table_id'])
+    throw new Bug(`operation ${input.operationId} lost its table`);
+  const state = fieldsOf(operation.value.state);
+  return {
+    operation,
+    table,
+    plan: {
+      table: table.value.table,
+      tableId: table.value.tableId,
+      keyType: table.value.keyType,
+      replicationFactor: table.value.replicationFactor,
+      splitKeys: (request['split_keys'] as readonly string[]).map(encodedKey),
+    },
+    candidates: ((state['candidates'] ?? []) as readonly (readonly [string, string, number, number])[]).map(
+      ([id, zone, replicas, leaders]) => ({ nodeId: nodeId(id), zone, replicas, leaders }),
+    ),
+    built: Number(state['built'] ?? 0),
+    provisioned: Number(state['provisioned'] ?? 0),
+  };
+}
+
+const stateOf = (work: Pick<Work, 'candidates' | 'built' | 'provisioned'>): Json => ({
+  candidates: work.candidates.map(({ nodeId: id, zone, replicas, leaders }) => [id, zone, replicas, leaders]),
+  built: work.built,
+  provisioned: work.provisioned,
+});
+
+/** Takes a snapshot of the nodes to place on. The placement itself follows from it, so that a repeated step repeats it. */
+const plan: StepFunction = async (deps, input) => {
+  const work = await load(deps, input);
+  if (work === 'ENDED') return DONE;
+  if (work.candidates.length > 0) return { next: 'build-directory' };
+  const candidates = await placementCandidates(deps);
+  const { replicationFactor } = work.plan;
+  if (candidates.length < replicationFactor) {
+    await saveOperation(
+      deps,
+      work.operation,
+      {
+        status: 'RUNNING',
+        error: {
+          code: 'NOT_ENOUGH_NODES',
+          message: `Replication factor ${replicationFactor} needs as many live nodes; ${candidates.length} can take replicas.`,
+        },
+      },
+      { name: 'plan', detail: 'not enough nodes' },
+    );
+    return { next: 'roll-back' };
+  }
+  await saveOperation(
+    deps,
+    work.operation,
+    { status: 'RUNNING', state: stateOf({ candidates, built: 0, provisioned: 0 }) },
+    { name: 'plan', detail: `${shardCount(work.plan)} shards over ${candidates.length} nodes` },
+  );
+  return { next: 'build-directory' };
+};
+
+const buildDirectory: StepFunction = async (deps, input) => {
+  const work = await load(deps, input);
+  if (work === 'ENDED') return DONE;
+  const total = shardCount(work.plan);
+  if (work.built < total) {
+    const until = Math.min(work.built + SHARDS_PER_STEP, total);
+    const live = await liveNodes(
+      deps,
+      work.candidates.map((candidate) => candidate.nodeId),
+    );
+    const able = work.candidates.filter((candidate) => live.has(candidate.nodeId));
+    const placed = placeShards(able, until, work.plan.replicationFactor);
+    if (!placed.ok) {
+      await saveOperation(
+        deps,
+        work.operation,
+        {
+          error: {
+            code: placed.error.code,
+            message: `Only ${placed.error.available} of the ${placed.error.needed} nodes needed are alive.`,
+          },
+        },
+        { name: 'build-directory', detail: 'not enough nodes' },
+      );
+      return { next: 'roll-back' };
+    }
+    const nowMs = deps.clock.wallMs();
+    const shards = placed.value
+      .slice(work.built)
+      .map((placement, i) =>
+        firstDescriptor(
+          work.plan,
+          work.built + i,
+          placement,
+          live,
+          () => replicaId(`rep-${deps.random.hex(8)}`),
+          nowMs,
+        ),
+      );
+    await deps.directory.append(work.plan.tableId, shards, { principal: 'system:operation', action: 'SHARD_CREATED' });
+    await saveOperation(
+      deps,
+      work.operation,
+      { state: stateOf({ ...work, built: until }) },
+      { name: 'build-directory', detail: `${until} of ${total} shards` },
+    );
+    return { next: until < total ? 'build-directory' : 'create-replicas' };
+  }
+  return { next: 'create-replicas' };
+};
+
+/** Waits until every live node of the batch's shards holds its replica durably. A node that is down gets its copy from the leader later (R2). */
+const createReplicas: StepFunction = async (deps, input) => {
+  const work = await load(deps, input);
+  if (work === 'ENDED') return release(deps, input);
+  const { shards, live } = await shardBatch(deps, work.plan.tableId, startKeyOf(work.plan, work.provisioned));
+  const drafts = shards.flatMap((shard) =>
+    shard.replicas
+      // Under another node epoch the entry is void: an empty copy is made on the leader's report then (R2).
+      .filter((replica) => live.get(replica.nodeId)?.nodeEpoch === replica.nodeEpoch)
+      .map((replica) => draft('create_replica', shard, replica)),
+  );
+  await saveOperation(
+    deps,
+    work.operation,
+    { waitingOn: waitsFor('replicas on', drafts) },
+    { name: 'create-replicas', detail: `${drafts.length} replicas` },
+  );
+  await sendAndWait(deps, input, drafts);
+  return { next: 'start-leaders' };
+};
+
+/** Waits until the leaders of the batch serve. Where a leader's node was fenced meanwhile, failover sees to it. */
+const startLeaders: StepFunction = async (deps, input) => {
+  const work = await load(deps, input);
+  if (work === 'ENDED') return release(deps, input);
+  const { shards, live } = await shardBatch(deps, work.plan.tableId, startKeyOf(work.plan, work.provisioned));
+  const drafts = shards
+    .filter((shard) => live.get(shard.leader.nodeId)?.nodeEpoch === shard.leader.nodeEpoch)
+    .map((shard) => draft('become_leader', shard, shard.leader));
+  await saveOperation(
+    deps,
+    work.operation,
+    { waitingOn: waitsFor('leaders on', drafts) },
+    { name: 'start-leaders', detail: `${drafts.length} leaders` },
+  );
+  await sendAndWait(deps, input, drafts);
+  return { next: 'advance' };
+};
+
+const advance: StepFunction = async (deps, input) => {
+  const work = await load(deps, input);
+  if (work === 'ENDED') return DONE;
+  const total = shardCount(work.plan);
+  const provisioned = Math.min(work.provisioned + SHARDS_PER_STEP, total);
+  await saveOperation(
+    deps,
+    work.operation,
+    {
+      waitingOn: null,
+      state: stateOf({ ...work, provisioned }),
+      progress: { done: provisioned, total, unit: 'shards' },
+    },
+    { name: 'advance', detail: `${provisioned} of ${total} shards` },
+  );
+  return { next: provisioned < total ? 'create-replicas' : 'activate' };
+};
+
+const activate: StepFunction = async (deps, input) => {
+  const work = await load(deps, input);
+  if (work === 'ENDED') return DONE;
+  await saveOperation(
+    deps,
+    work.operation,
+    { status: 'SUCCEEDED', outcome: 'APPLIED', waitingOn: null },
+    { name: 'activate', detail: `table ${work.plan.table} is active` },
+    tableChange(work.table, { ...work.table.value, state: 'ACTIVE' }, 'TABLE_ACTIVE'),
+  );
+  return DONE;
+};
+
+/** Undoes what stands, batch by batch, and ends the operation as FAILED, rolled back. */
+const rollBack: StepFunction = async (deps, input) => {
+  const work = await load(deps, input);
+  if (work === 'ENDED') return DONE;
+  const { told, toLive, toDown } = await removalDrafts(deps, work.plan.tableId);
+  if (told !== 'NONE_LEFT') {
+    // Best effort now; the mailbox keeps the command for nodes that don't answer.
+    await deps.commands.send([...toLive, ...toDown]);
+    await removeTold(deps, work.plan.tableId, told, 'SHARD_REMOVED');
+    return { next: 'roll-back' };
+  }
+  const error = work.operation.value.error ?? {
+    code: 'STEP_FAILED',
+    message:
+      'A step kept failing or timed out; the execution history names it. Nothing is left of the table: create it again.',
+  };
+  await saveOperation(
+    deps,
+    work.operation,
+    { status: 'FAILED', outcome: 'ROLLED_BACK', waitingOn: null, error },
+    { name: 'roll-back', detail: error.code },
+    {
+      writes: [
+        {
+          kind: 'delete',
+          entity: 'table',
+          id: { table: work.plan.table },
+          when: [{ kind: 'revision', is: work.table.revision }],
+        },
+      ],
+      audit: [tableAudit(work.table, 'TABLE_REMOVED')],
+    },
+  );
+  return DONE;
+};
+
+/** The roll-back itself kept failing: the operation ends FAILED, and deleting the table goes on from what stands. */
+const fail: StepFunction = async (deps, input) => {
+  const work = await load(deps, input);
+  if (work === 'ENDED') return DONE;
+  await saveOperation(
+    deps,
+    work.operation,
+    {
+      status: 'FAILED',
+      waitingOn: null,
+      error: {
+        code: 'ROLL_BACK_FAILED',
+        message: 'The table could be neither created nor rolled back. Delete the table to remove what stands.',
+      },
+    },
+    { name: 'fail', detail: 'ROLL_BACK_FAILED' },
+  );
+  return DONE;
+};
+
+async function release(deps: Deps, input: Parameters<StepFunction>[1]): Promise<{ next: string }> {
+  if (input.taskToken !== null) await deps.operations.succeedTask(input.taskToken, {});
+  return DONE;
+}
+
+const tableAudit = (table: Stored<'table'>, action: string) => ({
+  entity: `table:${table.value.tableId}`,
+  number: table.revision + 1,
+  action,
+  principal: 'system:operation',
+  detail: { table: table.value.table },
+});
+
+const tableChange = (stored: Stored<'table'>, value: TableRecord, action: string) => ({
+  writes: [
+    {
+      kind: 'put' as const,
+      entity: 'table' as const,
+      value,
+      when: [{ kind: 'revision' as const, is: stored.revision }],
+    },
+  ],
+  audit: [tableAudit(stored, action)],
+});
+
+/** Nodes named in `waiting_on`. */
+const NODES_NAMED_MAX = 5;
+
+function waitsFor(what: string, drafts: readonly { readonly nodeId: NodeId }[]): string | null {
+  const nodes = [...new Set(drafts.map(({ nodeId: id }) => id))].sort();
+  if (nodes.length === 0) return null;
+  const more = nodes.length > NODES_NAMED_MAX ? ` and ${nodes.length - NODES_NAMED_MAX} more` : '';
+  return `${what} ${nodes.slice(0, NODES_NAMED_MAX).join(', ')}${more}`;
+}
+
+/** Live, uncordoned members with their load, least loaded first. */
+async function placementCandidates(deps: Deps): Promise<PlacementCandidate[]> {
+  const members: { nodeId: NodeId; zone: string }[] = [];
+  let after: string | undefined;
+  for (let page = 0; page < NODE_PAGES_MAX; page++) {
+    const answer = await deps.records.query('node', {
+      partition: {},
+      order: 'forward',
+      limit: NODE_PAGE,
+      ...(after === undefined ? {} : { after }),
+    });
+    for (const { value } of answer.items) {
+      if (value.membership === 'ACTIVE' && !value.cordoned) members.push({ nodeId: value.nodeId, zone: value.zone });
+    }
+    if (answer.next === null) break;
+    after = answer.next;
+  }
+  const live = await liveNodes(
+    deps,
+    members.map((member) => member.nodeId),
+  );
+  const candidates: PlacementCandidate[] = [];
+  for (const member of members) {
+    if (!live.has(member.nodeId)) continue;
+    candidates.push({ ...member, replicas: await replicasHeld(deps, member.nodeId), leaders: 0 });
+  }
+  candidates.sort((a, b) => a.replicas - b.replicas || (a.nodeId < b.nodeId ? -1 : 1));
+  return candidates.slice(0, CANDIDATES_MAX);
+}
+
+async function replicasHeld(deps: Deps, id: NodeId): Promise<number> {
+  let count = 0;
+  let after: string | undefined;
+  for (let page = 0; page < REPLICA_PAGES_MAX; page++) {
+    const answer = await deps.directory.replicasOn(id, {
+      limit: REPLICA_PAGE,
+      ...(after === undefined ? {} : { after }),
+    });
+    count += answer.replicas.length;
+    if (answer.next === null) break;
+    after = answer.next;
+  }
+  return count;
+}
+
+export const steps: Readonly<Record<string, StepFunction>> = {
+  plan,
+  'build-directory': buildDirectory,
+  'create-replicas': createReplicas,
+  'start-leaders': startLeaders,
+  advance,
+  activate,
+  'roll-back': rollBack,
+  fail,
+};

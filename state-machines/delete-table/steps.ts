@@ -1,0 +1,134 @@
+import { encodedKey, tableId, tableName } from '../../shared/domain/ids.ts';
+import type { EncodedKey, TableId, TableName } from '../../shared/domain/ids.ts';
+import type { Deps, Stored } from '../../shared/ports.ts';
+import { DONE, fieldsOf, loadOperation, saveOperation, TERMINAL, textOf } from '../step.ts';
+import type { StepFunction, StepInput } from '../step.ts';
+import { removalDrafts, removeTold, sendAndWait } from '../table-shards.ts';
+
+/**
+ * delete-table: for each batch: tell the nodes to remove their replicas, then remove the shards from the directory; last the table
+ * record. The request made the table DELETING, so that nobody is routed to it any more.
+ */
+
+interface Work {
+  readonly operation: Stored<'operation'>;
+  readonly table: TableName;
+  readonly tableId: TableId;
+  /** Nodes were told of the shards below this key; null: of all. Absent before the first batch. */
+  readonly told: EncodedKey | null | undefined;
+}
+
+async function load(deps: Deps, input: StepInput): Promise<Work | 'ENDED'> {
+  const operation = await loadOperation(deps, input.operationId);
+  if (TERMINAL.has(operation.value.status)) return 'ENDED';
+  const request = fieldsOf(operation.value.input);
+  const { told } = fieldsOf(operation.value.state);
+  return {
+    operation,
+    table: tableName(textOf(request, 'table')),
+    tableId: tableId(textOf(request, 'table_id')),
+    told: typeof told === 'string' ? encodedKey(told) : told === null ? null : undefined,
+  };
+}
+
+/** Waits until the live nodes removed the replicas of the next batch. Nodes that are down find the command in their mailbox. */
+const removeReplicas: StepFunction = async (deps, input) => {
+  const work = await load(deps, input);
+  if (work === 'ENDED') {
+    if (input.taskToken !== null) await deps.operations.succeedTask(input.taskToken, {});
+    return DONE;
+  }
+  const { told, toLive, toDown } = await removalDrafts(deps, work.tableId);
+  await deps.commands.send(toDown);
+  await saveOperation(
+    deps,
+    work.operation,
+    {
+      status: 'RUNNING',
+      state: { told: told === 'NONE_LEFT' ? null : told },
+      waitingOn: toLive.length === 0 ? null : `removal of ${toLive.length} replicas`,
+    },
+    { name: 'remove-replicas', detail: `${toLive.length + toDown.length} replicas` },
+  );
+  await sendAndWait(deps, input, toLive);
+  return { next: 'remove-shards' };
+};
+
+const removeShards: StepFunction = async (deps, input) => {
+  const work = await load(deps, input);
+  if (work === 'ENDED') return DONE;
+  if (work.told === undefined) return { next: 'remove-replicas' };
+  const removed = await removeTold(deps, work.tableId, work.told, 'SHARD_REMOVED');
+  const { done, total, unit } = work.operation.value.progress;
+  await saveOperation(
+    deps,
+    work.operation,
+    { waitingOn: null, progress: { done: Math.min(total, done + removed), total, unit } },
+    { name: 'remove-shards', detail: `${removed} shards` },
+  );
+  const left = await deps.directory.scan(work.tableId, { fromKey: encodedKey(''), limit: 1 });
+  return { next: left.shards.length === 0 ? 'finish' : 'remove-replicas' };
+};
+
+const finish: StepFunction = async (deps, input) => {
+  const work = await load(deps, input);
+  if (work === 'ENDED') return DONE;
+  const { total, unit } = work.operation.value.progress;
+  const stored = await deps.records.get('table', { table: work.table });
+  const ours = stored !== null && stored.value.tableId === work.tableId;
+  await saveOperation(
+    deps,
+    work.operation,
+    { status: 'SUCCEEDED', outcome: 'APPLIED', waitingOn: null, progress: { done: total, total, unit } },
+    { name: 'finish', detail: `table ${work.table} is gone` },
+    ours
+      ? {
+          writes: [
+            {
+              kind: 'delete',
+              entity: 'table',
+              id: { table: work.table },
+              when: [{ kind: 'revision', is: stored.revision }],
+            },
+          ],
+          audit: [
+            {
+              entity: `table:${work.tableId}`,
+              number: stored.revision + 1,
+              action: 'TABLE_REMOVED',
+              principal: 'system:operation',
+              detail: { table: work.table },
+            },
+          ],
+        }
+      : {},
+  );
+  return DONE;
+};
+
+/** A deletion that can't finish ends FAILED with its reason; the table stays DELETING, and deleting again goes on from there. */
+const fail: StepFunction = async (deps, input) => {
+  const work = await load(deps, input);
+  if (work === 'ENDED') return DONE;
+  await saveOperation(
+    deps,
+    work.operation,
+    {
+      status: 'FAILED',
+      waitingOn: null,
+      error: {
+        code: 'STEP_FAILED',
+        message: 'A step kept failing or timed out; the execution history names it. Delete the table again to go on.',
+      },
+    },
+    { name: 'fail', detail: 'STEP_FAILED' },
+  );
+  return DONE;
+};
+
+export const steps: Readonly<Record<string, StepFunction>> = {
+  'remove-replicas': removeReplicas,
+  'remove-shards': removeShards,
+  finish,
+  fail,
+};
