@@ -9,6 +9,7 @@ import { newPageId, PAGE_FILL, pageAudit, shardAudit } from './directory-pages.t
 import type { DirectoryEnvironment, PageChangeAudit } from './directory-pages.ts';
 import { replicaRow } from './directory-writes.ts';
 import { TRANSACTION_ITEMS_MAX } from './limits.ts';
+import { readSnapshot } from './records.ts';
 
 /** Appending shards at the high end of a table under construction. */
 
@@ -38,7 +39,7 @@ export async function appendShards(
   checkContiguous(tableId, shards);
   const { records } = environment;
   let tail = await readTail(records, tableId);
-  let rest = await withoutPresent(records, tail, shards);
+  let rest = await withoutPresent(environment, tail, shards);
   let races = 0;
   while (rest.length > 0) {
     const step = nextStep(environment, tableId, tail, rest, audit);
@@ -52,7 +53,7 @@ export async function appendShards(
     if (races > RACES_MAX)
       throw new StoreError('TRANSACTION_CONFLICT', `lost ${races} races for the last page of table ${tableId}`);
     tail = await readTail(records, tableId);
-    rest = await withoutPresent(records, tail, shards);
+    rest = await withoutPresent(environment, tail, shards);
   }
 }
 
@@ -73,7 +74,7 @@ async function readTail(records: Records, tableId: TableId): Promise<Tail> {
   if (page === null) return { header: null, end: KEY_SPACE_START };
   for (let hop = 0; hop < RIGHT_HOPS_MAX; hop++) {
     const header: Stored<'page'> | null = await records.get('page', { page });
-    if (header === null) throw new Bug(`DIRECTORY_MISMATCH: page ${page} of table ${tableId} is gone`);
+    if (header === null) throw new StoreError('TRANSACTION_CONFLICT', `page ${page} of table ${tableId} is changing`);
     if (header.value.right === null) {
       const last = await records.query('shard', { partition: { page }, order: 'backward', limit: 1 });
       const shard = last.items[0]?.value;
@@ -86,20 +87,24 @@ async function readTail(records: Records, tableId: TableId): Promise<Tail> {
 
 /** The shards that the table does not have yet. Throws Bug unless they continue it and the others are there. */
 async function withoutPresent(
-  records: Records,
+  { store }: DirectoryEnvironment,
   { end }: Tail,
   shards: readonly ShardDescriptor[],
 ): Promise<readonly ShardDescriptor[]> {
   const isPresent = (shard: ShardDescriptor): boolean => end === null || compareKeys(shard.startKey, end) < 0;
   const present = shards.filter(isPresent);
-  const locators = await records.getMany(
-    'locator',
-    present.map(({ shardId }) => ({ shardId })),
-  );
-  for (const [index, shard] of present.entries()) {
-    const locator = locators[index]?.value;
-    if (locator?.tableId !== shard.tableId || locator.startKey !== shard.startKey)
-      throw new Bug(`DIRECTORY_MISMATCH: another shard than ${shard.shardId} starts at its start key`);
+  for (let start = 0; start < present.length; start += TRANSACTION_ITEMS_MAX) {
+    const part = present.slice(start, start + TRANSACTION_ITEMS_MAX);
+    // One snapshot a part: no other read proves that a locator is missing while another append is being committed.
+    const locators = await readSnapshot(
+      store,
+      part.map(({ shardId }) => ({ kind: 'locator', id: { shardId } }) as const),
+    );
+    for (const [index, shard] of part.entries()) {
+      const locator = locators[index]?.value;
+      if (locator?.tableId !== shard.tableId || locator.startKey !== shard.startKey)
+        throw new Bug(`DIRECTORY_MISMATCH: another shard than ${shard.shardId} starts at its start key`);
+    }
   }
   const rest = shards.slice(present.length);
   if (rest[0] !== undefined && rest[0].startKey !== end)

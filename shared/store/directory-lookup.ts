@@ -1,7 +1,6 @@
 import type { EncodedKey, PageId, TableId } from '../domain/ids.ts';
 import { rangeContains } from '../domain/keys.ts';
 import type { PageHeader } from '../domain/records.ts';
-import { invariant } from '../domain/result.ts';
 import { StoreError } from '../ports.ts';
 import type { LocatedShard, MetadataStore, Records, Stored, StoredItem } from '../ports.ts';
 import { covers, RootCache } from './directory-root.ts';
@@ -117,7 +116,7 @@ export class DirectoryLookup {
     let header = from;
     for (let hop = 0; hop < RIGHT_HOPS_MAX; hop++) {
       if (header.right === null) return;
-      const right: Stored<'page'> | null = await this.#records.get('page', { page: header.right });
+      const [right] = await readSnapshot(this.#store, [{ kind: 'page', id: { page: header.right } }]);
       if (right === null) return; // removed meanwhile; the next attempt reads the root anew
       header = right.value;
       this.#root.learn(header);
@@ -131,8 +130,9 @@ export class DirectoryLookup {
 
   /**
    * The Query on `page` did not answer with the shard of `key`: the cached root is stale, a split was half visible, or there is
-   * no such shard. A transactional read tells which. HOLE only if the page provably held still around a second Query: every
-   * change of what a page holds raises its header's generation. Null: look again.
+   * no such shard. Only transactional reads tell which: another Query could see half of the same split again. They walk from
+   * neighbour to neighbour, each shard starting where the one before ends. HOLE: where a shard should start there is none.
+   * Null: look again.
    */
   async #settle(
     tableId: TableId,
@@ -140,37 +140,40 @@ export class DirectoryLookup {
     key: EncodedKey,
     seen: LocatedShard | null,
   ): Promise<LocatedShard | 'HOLE' | null> {
-    const before = await this.#snapshot(page, seen);
-    if (before.header === null) {
+    const first = await this.#snapshot(page, seen?.shard.startKey ?? null);
+    if (first.header === null) {
       this.#root.forget(tableId, page);
       return null;
     }
-    this.#root.learn(before.header.value);
-    if (!covers(before.header.value, key)) {
-      await this.#followRight(before.header.value, key);
+    const header = first.header.value;
+    this.#root.learn(header);
+    if (!covers(header, key)) {
+      await this.#followRight(header, key);
       return null;
     }
-    if (before.shard !== null && rangeContains(before.shard.shard, key)) return before.shard;
-    const again = await this.#nearest(page, key);
-    if (again !== null && rangeContains(again.shard, key)) return again;
-    const after = await this.#snapshot(page, null);
-    return after.header?.value.generation === before.header.value.generation ? 'HOLE' : null;
+    let neighbour = first.shard;
+    for (let hop = 0; hop <= header.count; hop++) {
+      if (neighbour !== null && rangeContains(neighbour.shard, key)) return neighbour;
+      const start: EncodedKey = neighbour?.shard.endKey ?? header.low;
+      const next = await this.#snapshot(page, start);
+      if (next.header?.value.generation !== header.generation) return null; // the page changed during the walk
+      if (next.shard === null) return 'HOLE';
+      neighbour = next.shard;
+    }
+    return null;
   }
 
+  /** The page's header and the descriptor that starts at `startKey`, as of one moment. */
   async #snapshot(
     page: PageId,
-    seen: LocatedShard | null,
+    startKey: EncodedKey | null,
   ): Promise<{ header: Stored<'page'> | null; shard: LocatedShard | null }> {
-    if (seen === null) {
-      const [header] = await readSnapshot(this.#store, [{ kind: 'page', id: { page } }]);
+    const ofHeader = { kind: 'page', id: { page } } as const;
+    if (startKey === null) {
+      const [header] = await readSnapshot(this.#store, [ofHeader]);
       return { header, shard: null };
     }
-    invariant(seen.page === page, 'a neighbour comes from the page that was asked');
-    const { startKey } = seen.shard;
-    const [header, shard] = await readSnapshot(this.#store, [
-      { kind: 'page', id: { page } },
-      { kind: 'shard', id: { page, startKey } },
-    ]);
+    const [header, shard] = await readSnapshot(this.#store, [ofHeader, { kind: 'shard', id: { page, startKey } }]);
     return { header, shard: shard === null ? null : { shard: shard.value, page, revision: shard.revision } };
   }
 }
