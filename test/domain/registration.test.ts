@@ -1,0 +1,71 @@
+import { decideRegistration } from '../../shared/domain/registration.ts';
+import { incarnation, nodeEpoch, storeUuid } from '../../shared/domain/ids.ts';
+import type { LivenessRecord } from '../../shared/domain/lease.ts';
+import { aLease } from '../support/shards.ts';
+
+const request = (over: { incarnation?: string; storeUuid?: string; nodeEpoch?: number; counter?: number } = {}) => ({
+  incarnation: incarnation(over.incarnation ?? 'inc-new'),
+  storeUuid: storeUuid(over.storeUuid ?? 'store-1'),
+  attestation: { nodeEpoch: nodeEpoch(over.nodeEpoch ?? 1), counter: over.counter ?? 1 },
+});
+
+describe('registration is a fence (L4)', () => {
+  test('a node new to the cluster starts at node epoch 1', () => {
+    expect(decideRegistration(null, null, request())).toEqual({
+      ok: true,
+      value: { kind: 'REGISTER', nodeEpoch: 1, attestation: 1 },
+    });
+  });
+
+  const over: [string, Partial<LivenessRecord>][] = [
+    ['fenced and never held since', { nodeEpoch: nodeEpoch(2), incarnation: null, sequence: 0 }],
+    ['given up by its incarnation', { released: true }],
+    ['observed expired at this very sequence', { sequence: 7, expired: { nodeEpoch: nodeEpoch(1), sequence: 7 } }],
+  ];
+  test.each(over)('a lease that is %s yields to a new incarnation, one node epoch higher', (_what, state) => {
+    const lease = aLease(1, state);
+    expect(decideRegistration(null, lease, request())).toEqual({
+      ok: true,
+      value: { kind: 'REGISTER', nodeEpoch: lease.nodeEpoch + 1, attestation: 1 },
+    });
+  });
+
+  const alive: [string, Partial<LivenessRecord>][] = [
+    ['held', {}],
+    ['renewed after it was marked expired', { sequence: 8, expired: { nodeEpoch: nodeEpoch(1), sequence: 7 } }],
+    [
+      'marked expired under an older node epoch',
+      { nodeEpoch: nodeEpoch(2), sequence: 7, expired: { nodeEpoch: nodeEpoch(1), sequence: 7 } },
+    ],
+  ];
+  test.each(alive)('a lease that is %s refuses another incarnation for lease + bound', (_what, state) => {
+    expect(decideRegistration(null, aLease(1, state), request())).toEqual({
+      ok: false,
+      error: { code: 'NODE_ALIVE', retryAfterMs: 3_500 },
+    });
+  });
+
+  test('the same incarnation again is the same registration: its answer was lost', () => {
+    expect(decideRegistration(null, aLease(1), request({ incarnation: 'inc-1' }))).toEqual({
+      ok: true,
+      value: { kind: 'REPEATED', nodeEpoch: 1 },
+    });
+  });
+
+  test('a directory behind what it attested was rolled back; a new directory starts anew', () => {
+    const lease = aLease(1, { released: true, attestation: 90 });
+    expect(decideRegistration(null, lease, request({ counter: 89 }))).toEqual({
+      ok: false,
+      error: { code: 'STORE_ROLLED_BACK', attested: 90, presented: 89 },
+    });
+    expect(decideRegistration(null, lease, request({ counter: 90 })).ok).toBe(true);
+    expect(decideRegistration(null, lease, request({ counter: 0, storeUuid: 'store-wiped' })).ok).toBe(true);
+  });
+
+  test('a directory that knows a node epoch which was never given out belongs elsewhere', () => {
+    expect(decideRegistration(null, aLease(1, { released: true }), request({ nodeEpoch: 5 }))).toEqual({
+      ok: false,
+      error: { code: 'STORE_MISMATCH', presentedNodeEpoch: 5, nodeEpoch: 1 },
+    });
+  });
+});
