@@ -1,0 +1,113 @@
+import type { Command } from 'commander';
+import { routeCalls } from '../../shared/contracts/api/routes.ts';
+import { shardCalls } from '../../shared/contracts/api/shards.ts';
+import type { Run } from '../program.ts';
+import { limitOption } from '../program.ts';
+import { collect, printFields, printTable, showKey, tellMore } from '../output.ts';
+
+export function addShardCommands(program: Command, run: Run): void {
+  const shards = program.command('shards').description('shards and their leaders');
+  shards
+    .command('list')
+    .description('list shards of a table in key order, of a node, or of all tables')
+    .option('--table <table>', 'of this table')
+    .option('--node <node>', 'with a replica on this node')
+    .addOption(limitOption())
+    .action(
+      run(async (context, options: { limit: number; table?: string; node?: string }) => {
+        const pages = context.pages(async (page) => {
+          const answer = await context.call(shardCalls.listShards.response, {
+            method: 'GET',
+            path: '/shards',
+            query: { ...page, table: options.table, node: options.node },
+          });
+          return { items: answer.shards, next_cursor: answer.next_cursor };
+        }, options.limit);
+        const { items, end } = await collect(pages);
+        printTable(
+          context,
+          { shards: items, more: end.more },
+          ['shard', 'table', 'start', 'end', 'leader', 'epoch', 'replicas'],
+          items.map((shard) => [
+            shard.shard_id,
+            shard.table,
+            showKey(shard.data_range_start, 'start'),
+            showKey(shard.data_range_end, 'end'),
+            shard.leader,
+            shard.epoch,
+            shard.replica_details
+              .map((replica) =>
+                replica.sync_status === 'IN_SYNC' ? replica.node_id : `${replica.node_id} ${replica.sync_status}`,
+              )
+              .join(', '),
+          ]),
+        );
+        tellMore(context, end);
+      }),
+    );
+  shards
+    .command('get <shard>')
+    .description('show one shard')
+    .action(
+      run(async (context, _options, shard: string) => {
+        const answer = await context.call(shardCalls.getShard.response, {
+          method: 'GET',
+          path: `/shards/${encodeURIComponent(shard)}`,
+        });
+        printFields(context, answer, {
+          shard_id: answer.shard_id,
+          table: answer.table,
+          data_range_start: showKey(answer.data_range_start, 'start'),
+          data_range_end: showKey(answer.data_range_end, 'end'),
+          leader: `${answer.leader} (node epoch ${answer.leader_node_epoch})`,
+          epoch: answer.epoch,
+          generation: answer.generation,
+          state: answer.state,
+          min_in_sync: answer.min_in_sync,
+          replicas: answer.replica_details
+            .map((replica) => `${replica.node_id} ${replica.sync_status}${replica.is_leader ? ' (leader)' : ''}`)
+            .join(', '),
+          transfer_to: answer.transfer_to,
+          data_loss: answer.data_loss,
+          created_at: answer.created_at,
+        });
+      }),
+    );
+  shards
+    .command('leader <shard> <node>')
+    .description('transfer leadership to a node with an IN_SYNC replica')
+    .action(
+      run(async (context, _options, shard: string, node: string) => {
+        const answer = await context.call(shardCalls.setLeader.response, {
+          method: 'POST',
+          path: `/shards/${encodeURIComponent(shard)}/leader`,
+          body: { new_leader_node_id: node },
+          idempotencyKey: context.newIdempotencyKey(),
+        });
+        printFields(context, answer, { message: answer.message, epoch: answer.epoch, generation: answer.generation });
+      }),
+    );
+  program
+    .command('routes')
+    .description('where keys live')
+    .command('get <table> <key>')
+    .description('show the route of a key')
+    .action(
+      run(async (context, _options, table: string, key: string) => {
+        const answer = await context.call(routeCalls.getRoute.response, {
+          method: 'GET',
+          path: `/routes/${encodeURIComponent(table)}`,
+          query: { key },
+        });
+        printFields(context, answer, {
+          table: answer.table,
+          shard_id: answer.shard_id,
+          start_key: showKey(answer.start_key, 'start'),
+          end_key: showKey(answer.end_key, 'end'),
+          epoch: answer.epoch,
+          leader: `${answer.leader.node_id} ${answer.leader.host}:${answer.leader.port}`,
+          replicas: answer.replicas.map((replica) => `${replica.node_id} ${replica.sync_status}`).join(', '),
+        });
+      }),
+    );
+}
