@@ -117,8 +117,8 @@ export function createAslRunner(options: AslRunnerOptions): AslRunner {
     execution.abort = () => run.abort();
     execution.finished = run.result
       .then(
-        () => log.info('execution_ended', { type, operation_id: id }),
-        (error: unknown) => log.error('execution_failed', { type, operation_id: id, error }),
+        () => log.info('execution-ended', { type, operation_id: id }),
+        (error: unknown) => log.error('execution-failed', { type, operation_id: id, error }),
       )
       .finally(() => {
         for (const token of execution.tokens) waiters.delete(token);
@@ -138,7 +138,8 @@ export function createAslRunner(options: AslRunnerOptions): AslRunner {
     start: (type: string, id: OperationId) => {
       const definition = definitions.get(type);
       if (definition === undefined) return Promise.reject(new Error(`no state machine for operation type ${type}`));
-      if (!executions.has(id)) executions.set(id, execute(type, id, definition as { States: Record<string, TaskState> }));
+      if (!executions.has(id))
+        executions.set(id, execute(type, id, definition as { States: Record<string, TaskState> }));
       return Promise.resolve({ executionArn: arnOf(type, id) });
     },
     succeedTask: (token, output) => settle(token, (waiter) => waiter.succeed(output)),

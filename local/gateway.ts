@@ -124,7 +124,12 @@ function rankOf(pattern: readonly string[], segments: readonly string[]): string
   return segments.length === pattern.length ? rank : null;
 }
 
-function proxyEvent(request: GatewayRequest, door: FrontDoorPath, requestId: string, nowMs: number): APIGatewayProxyEvent {
+function proxyEvent(
+  request: GatewayRequest,
+  door: FrontDoorPath,
+  requestId: string,
+  nowMs: number,
+): APIGatewayProxyEvent {
   const headers = groupPairs(request.headers ?? []);
   const query = groupPairs(parseQuery(request.query ?? ''));
   const empty = request.body === undefined || request.body === null || request.body === '';
@@ -144,7 +149,11 @@ function proxyEvent(request: GatewayRequest, door: FrontDoorPath, requestId: str
       authorizer: null,
       protocol: 'HTTP/1.1',
       httpMethod: request.method,
-      identity: { ...NO_IDENTITY, sourceIp: request.sourceIp ?? '127.0.0.1', userAgent: headers['user-agent']?.at(-1) ?? null },
+      identity: {
+        ...NO_IDENTITY,
+        sourceIp: request.sourceIp ?? '127.0.0.1',
+        userAgent: headers['user-agent']?.at(-1) ?? null,
+      },
       path: `/${STAGE}${request.path}`,
       stage: STAGE,
       requestId,

@@ -4,6 +4,7 @@ import { lambdaRuntime } from '../../shared/runtime/lambda-runtime.ts';
 import type { RuntimeSource } from '../../shared/runtime/runtime.ts';
 
 /** `/tables`. */
-export const create = (source: RuntimeSource) => apiHandler('tables', { createTable, listTables, getTable, deleteTable }, source);
+export const create = (source: RuntimeSource) =>
+  apiHandler('tables', { createTable, listTables, getTable, deleteTable }, source);
 
 export const handler = create(lambdaRuntime);

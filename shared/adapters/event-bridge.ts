@@ -1,4 +1,5 @@
-import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
+import type { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import { PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import type { EventRecord } from '../domain/records.ts';
 import { invariant } from '../domain/result.ts';
 
@@ -35,7 +36,8 @@ export function createEventBridgePublisher(options: {
         const refused = answer.Entries?.find((entry) => entry.ErrorCode !== undefined);
         invariant(answer.Entries?.length === entries.length, 'PutEvents answers for every entry');
         // The stream sends the whole batch again; listeners know what they have seen by event id.
-        if (refused !== undefined) throw new Error(`event bus refused: ${refused.ErrorCode} ${refused.ErrorMessage ?? ''}`);
+        if (refused !== undefined)
+          throw new Error(`event bus refused: ${refused.ErrorCode} ${refused.ErrorMessage ?? ''}`);
       }
     },
   };

@@ -47,7 +47,10 @@ export function createHttpNodeClient(options: { readonly timeoutMs?: number } = 
   };
 }
 
-const unreachable = (node: NodeAddress, why: string): { ok: false; error: { code: 'NODE_UNREACHABLE'; message: string } } =>
+const unreachable = (
+  node: NodeAddress,
+  why: string,
+): { ok: false; error: { code: 'NODE_UNREACHABLE'; message: string } } =>
   err({ code: 'NODE_UNREACHABLE', message: `${node.nodeId} at ${node.host}:${node.port}: ${why}` });
 
 function post(agent: Agent, node: NodeAddress, body: string, timeoutMs: number): Promise<string> {
@@ -62,7 +65,7 @@ function post(agent: Agent, node: NodeAddress, body: string, timeoutMs: number):
         headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
         signal: AbortSignal.timeout(timeoutMs),
       },
-      (answer) => readAnswer(answer).then(resolve, reject),
+      (answer) => void readAnswer(answer).then(resolve, reject),
     );
     outgoing.on('error', (error) =>
       reject(error.name === 'AbortError' ? new Error(`no answer within ${timeoutMs} ms`, { cause: error }) : error),

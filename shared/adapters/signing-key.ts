@@ -23,7 +23,8 @@ export function parseSigningKey(text: string): KeyObject {
   const key = text.trimStart().startsWith('{')
     ? createPrivateKey({ key: JSON.parse(text) as JsonWebKey, format: 'jwk' })
     : createPrivateKey(text);
-  if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('the signing key is not an EC key on P-256');
+  if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1')
+    throw new Error('the signing key is not an EC key on P-256');
   return key;
 }
 

@@ -1,10 +1,10 @@
+import type { SFNClient } from '@aws-sdk/client-sfn';
 import {
   DescribeExecutionCommand,
   ExecutionAlreadyExists,
   InvalidToken,
   SendTaskFailureCommand,
   SendTaskSuccessCommand,
-  SFNClient,
   StartExecutionCommand,
   TaskDoesNotExist,
   TaskTimedOut,
@@ -39,7 +39,9 @@ export function createStepFunctionsStarter({ client, stateMachineArnPrefix }: St
       }
     },
     succeedTask: (taskToken, output) =>
-      ignoringFinishedTokens(() => client.send(new SendTaskSuccessCommand({ taskToken, output: JSON.stringify(output) }))),
+      ignoringFinishedTokens(() =>
+        client.send(new SendTaskSuccessCommand({ taskToken, output: JSON.stringify(output) })),
+      ),
     failTask: (taskToken, code, message) =>
       ignoringFinishedTokens(() =>
         client.send(

@@ -101,7 +101,8 @@ function verifyToken(
       clockTolerance: CLOCK_TOLERANCE_SECONDS,
     });
   } catch (error) {
-    if (error instanceof jwt.TokenExpiredError) return err({ code: 'TOKEN_EXPIRED', message: 'The token has expired.' });
+    if (error instanceof jwt.TokenExpiredError)
+      return err({ code: 'TOKEN_EXPIRED', message: 'The token has expired.' });
     return tokenInvalid('The token is not valid.');
   }
   const parsed = payloadSchema.safeParse(payload);

@@ -51,7 +51,8 @@ export async function authenticate(deps: Deps, header: string | undefined): Prom
     const expired = verified.error.code === 'TOKEN_EXPIRED';
     return err(unauthenticated(expired ? 'TOKEN_EXPIRED' : 'UNAUTHENTICATED', verified.error.message));
   }
-  if (verified.value.kind === 'system') return err(unauthenticated('UNAUTHENTICATED', 'No token stands for the system.'));
+  if (verified.value.kind === 'system')
+    return err(unauthenticated('UNAUTHENTICATED', 'No token stands for the system.'));
   return ok(verified.value);
 }
 

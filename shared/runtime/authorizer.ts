@@ -23,7 +23,7 @@ export function authorizerHandler(source: RuntimeSource): AuthorizerHandler {
       if (!caller.ok) return deny(event.methodArn, caller.error);
       return answer('Allow', event.methodArn, principalName(caller.value), toContext(caller.value));
     } catch (error) {
-      deps.log.error('authorizer_failed', { error });
+      deps.log.error('authorizer-failed', { error });
       const fault = faultOf(error);
       const shown = fault.kind === 'HTTP' ? unavailable('STORE_UNAVAILABLE', 'The token could not be checked.') : fault;
       return deny(event.methodArn, shown);

@@ -2,7 +2,17 @@ import type { KeyObject } from 'node:crypto';
 import { createAddressBook } from '../adapters/address-book.ts';
 import { createCommandDispatcher } from '../adapters/command-dispatcher.ts';
 import { createTokenAuthority } from '../adapters/token-authority.ts';
-import type { Clock, Deps, Logger, MetadataStore, NodeClient, OperationStarter, Random, Settings, Timers } from '../ports.ts';
+import type {
+  Clock,
+  Deps,
+  Logger,
+  MetadataStore,
+  NodeClient,
+  OperationStarter,
+  Random,
+  Settings,
+  Timers,
+} from '../ports.ts';
 import { createDirectory } from '../store/directory.ts';
 import { createRecords } from '../store/records.ts';
 
@@ -25,7 +35,17 @@ export function composeDeps(parts: Parts): Deps {
   const records = createRecords(store, { clock, random });
   const tokens = createTokenAuthority({ clock, privateKey: parts.signingKey });
   const addresses = createAddressBook({ records });
-  const commands = createCommandDispatcher({ records, nodes: parts.nodes, tokens, addresses, operations, clock, random, log, settings });
-  const directory = createDirectory({ store, records, random });
+  const commands = createCommandDispatcher({
+    records,
+    nodes: parts.nodes,
+    tokens,
+    addresses,
+    operations,
+    clock,
+    random,
+    log,
+    settings,
+  });
+  const directory = createDirectory({ store, records, clock, random });
   return { records, directory, commands, addresses, operations, tokens, clock, timers, random, log, settings };
 }

@@ -12,7 +12,7 @@ export const healthz: UseCase<'healthz'> = async (deps) => {
   try {
     await deps.records.get('config', { configKey: 'replication' });
   } catch (error) {
-    deps.log.error('healthz_failed', { error });
+    deps.log.error('healthz-failed', { error });
     return err(unavailable('STORE_UNAVAILABLE', 'The metadata store does not answer.', { retryAfterSeconds: 1 }));
   }
   return ok({ status: 'ok', version: PRODUCT_VERSION });

@@ -25,7 +25,9 @@ export interface HttpRequest {
 
 /** Reads an event. Throws `Refusal` (400) for a body that is no UTF-8 text or a query that is no percent-encoding. */
 export function readEvent(event: ApiEvent): HttpRequest {
-  return 'version' in event && event.version === '2.0' ? fromVersion2(event) : fromVersion1(event as APIGatewayProxyEvent);
+  return 'version' in event && event.version === '2.0'
+    ? fromVersion2(event)
+    : fromVersion1(event as APIGatewayProxyEvent);
 }
 
 function fromVersion1(event: APIGatewayProxyEvent): HttpRequest {
@@ -51,7 +53,8 @@ function fromVersion1(event: APIGatewayProxyEvent): HttpRequest {
 
 function queryOfVersion1(event: Partial<APIGatewayProxyEvent>): [string, string][] {
   const multi = Object.entries(event.multiValueQueryStringParameters ?? {});
-  if (multi.length > 0) return multi.flatMap(([name, values]) => (values ?? []).map((v): [string, string] => [name, v]));
+  if (multi.length > 0)
+    return multi.flatMap(([name, values]) => (values ?? []).map((v): [string, string] => [name, v]));
   return Object.entries(event.queryStringParameters ?? {}).map(([name, value]) => [name, value ?? '']);
 }
 
@@ -80,9 +83,7 @@ export function parseQuery(raw: string): [string, string][] {
       return equals < 0 ? [decode(pair), ''] : [decode(pair.slice(0, equals)), decode(pair.slice(equals + 1))];
     });
   } catch {
-    throw new Refusal(
-      invalid('INVALID_REQUEST', 'The query string is not percent-encoded UTF-8.', { field: 'query' }),
-    );
+    throw new Refusal(invalid('INVALID_REQUEST', 'The query string is not percent-encoded UTF-8.', { field: 'query' }));
   }
 }
 

@@ -58,7 +58,9 @@ export function requestHash(input: unknown): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-type Claim = { readonly kind: 'claimed'; readonly stored: Stored<'idempotency'> } | { readonly kind: 'answered'; readonly answer: HttpAnswer };
+type Claim =
+  | { readonly kind: 'claimed'; readonly stored: Stored<'idempotency'> }
+  | { readonly kind: 'answered'; readonly answer: HttpAnswer };
 
 /** Runs `work` once for the key, or replays what it answered. Throws `Refusal` (409) for a reused key or a request under way. */
 export async function withIdempotency(
@@ -86,7 +88,12 @@ const isFinal = (answer: HttpAnswer): boolean => answer.status < 429 && answer.h
 
 async function claimKey(deps: Deps, request: IdempotentRequest, requestId: string): Promise<Claim> {
   const nowMs = deps.clock.wallMs();
-  const value: IdempotencyRecord = { ...request, answer: null, createdAtMs: nowMs, expiresAtMs: nowMs + ANSWER_KEPT_MS };
+  const value: IdempotencyRecord = {
+    ...request,
+    answer: null,
+    createdAtMs: nowMs,
+    expiresAtMs: nowMs + ANSWER_KEPT_MS,
+  };
   const first = await deps.records.observe({ kind: 'put', entity: 'idempotency', value, when: [{ kind: 'absent' }] });
   if (first.ok) return claimed(first.value);
   const held = first.error.current as Stored<'idempotency'> | null;
@@ -144,7 +151,7 @@ async function storeAnswer(deps: Deps, claim: Stored<'idempotency'>, answer: Htt
     })
     .catch((error: unknown) => err(error));
   // The effect is committed: failing the request now would only hide that. The next one with the key looks for itself.
-  if (!result.ok) deps.log.warn('idempotent_answer_not_kept', { scope: claim.value.scope, error: result.error });
+  if (!result.ok) deps.log.warn('idempotent-answer-not-kept', { scope: claim.value.scope, error: result.error });
 }
 
 async function releaseClaim(deps: Deps, claim: Stored<'idempotency'>): Promise<void> {
@@ -157,7 +164,7 @@ async function releaseClaim(deps: Deps, claim: Stored<'idempotency'>): Promise<v
     })
     .catch((error: unknown) => err(error));
   // The claim ends by itself after CLAIM_MS.
-  if (!result.ok) deps.log.warn('idempotency_claim_not_released', { scope: claim.value.scope, error: result.error });
+  if (!result.ok) deps.log.warn('idempotency-claim-not-released', { scope: claim.value.scope, error: result.error });
 }
 
 /** Records whose commits fail once the claim was taken over by another request. */

@@ -2,6 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SFNClient } from '@aws-sdk/client-sfn';
+import { DynamoDBDocumentClient } from '@aws-sdk/lib-dynamodb';
 import { createEventBridgePublisher } from '../adapters/event-bridge.ts';
 import type { EventPublisher } from '../adapters/event-bridge.ts';
 import { createHttpNodeClient } from '../adapters/node-http.ts';
@@ -9,8 +10,10 @@ import { deriveSigningKey } from '../adapters/signing-key.ts';
 import { createStepFunctionsStarter } from '../adapters/step-functions.ts';
 import { err } from '../domain/result.ts';
 import type { Deps, NodeClient } from '../ports.ts';
+import { DynamoStore } from '../store/dynamo-store.ts';
 import { composeDeps } from './deps.ts';
 import { readEnvironment } from './environment.ts';
+import type { Environment } from './environment.ts';
 import { jsonLogger, systemClock, systemRandom, systemTimers } from './system.ts';
 
 /** Composition root of the Lambda functions. */
@@ -27,7 +30,7 @@ export async function lambdaDeps(): Promise<Deps> {
     new GetSecretValueCommand({ SecretId: environment.SIGNING_SECRET_ARN }),
   );
   return composeDeps({
-    store: createDynamoStore(environment),
+    store: dynamoStore(environment),
     nodes: environment.PUSH_TO_NODES ? createHttpNodeClient() : noPush,
     operations: createStepFunctionsStarter({
       client: new SFNClient(),
@@ -45,6 +48,22 @@ export async function lambdaDeps(): Promise<Deps> {
       pushToNodes: environment.PUSH_TO_NODES,
       defaultReplicationFactor: environment.DEFAULT_REPLICATION_FACTOR,
     },
+  });
+}
+
+function dynamoStore(environment: Environment): DynamoStore {
+  return new DynamoStore({
+    client: DynamoDBDocumentClient.from(new DynamoDBClient(), { marshallOptions: { removeUndefinedValues: true } }),
+    tables: {
+      topology: environment.TABLE_TOPOLOGY,
+      liveness: environment.TABLE_LIVENESS,
+      catalog: environment.TABLE_CATALOG,
+      operations: environment.TABLE_OPERATIONS,
+      access: environment.TABLE_ACCESS,
+      events: environment.TABLE_EVENTS,
+    },
+    random: systemRandom,
+    timers: systemTimers,
   });
 }
 

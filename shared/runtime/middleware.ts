@@ -64,7 +64,7 @@ export function envelope(source: RuntimeSource): Step {
       const requestId = http?.requestId ?? 'none';
       const fault = faultOf(request.error);
       if (statusOf(fault) >= 500 || !(request.error instanceof Refusal)) {
-        runtime?.deps.log.error('request_failed', { request_id: requestId, error: request.error });
+        runtime?.deps.log.error('request-failed', { request_id: requestId, error: request.error });
       }
       request.response = toResult(problemAnswer(fault, requestId), requestId);
       finish(request, fault);

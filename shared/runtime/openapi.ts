@@ -39,7 +39,8 @@ export function openApiDocument(version: string): Json {
     info: {
       title: 'Shardkeeper',
       version,
-      description: 'Control plane of a range-sharded, replicated database. Errors are RFC 9457 problem details with a stable `code`.',
+      description:
+        'Control plane of a range-sharded, replicated database. Errors are RFC 9457 problem details with a stable `code`.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
@@ -99,12 +100,12 @@ const IDEMPOTENCY_PARAMETER = {
 
 function parameters(schema: z.ZodObject | undefined, place: 'path' | 'query'): JsonObject[] {
   if (schema === undefined) return [];
-  return Object.entries(schema.shape).map(([name, part]) => ({
+  return (Object.entries(schema.shape) as [string, z.ZodType][]).map(([name, part]) => ({
     name,
     in: place,
     required: place === 'path' || !part.safeParse(undefined).success,
     // Query parameters arrive as text and are read as the type that comes out.
-    schema: jsonSchema(part as z.ZodType, 'output').root,
+    schema: jsonSchema(part, 'output').root,
   }));
 }
 

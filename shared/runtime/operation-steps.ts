@@ -37,7 +37,7 @@ export function operationStepHandler(source: RuntimeSource): OperationStepHandle
     const run = stepOf(stored.value.type, step);
     const startedMs = deps.clock.monotonicMs();
     const answer = await run(deps, { operationId: id, step, taskToken: task_token ?? null });
-    deps.log.info('operation_step', {
+    deps.log.info('operation-step', {
       operation_id,
       type: stored.value.type,
       step,

@@ -30,7 +30,10 @@ export function eventsOf(batch: DynamoDBStreamEvent): readonly EventRecord[] {
 }
 
 /** The event that an item of the events table holds; null if it holds something else. */
-export function eventOf(key: { pk: unknown; sk: unknown }, body: { readonly [field: string]: Json }): EventRecord | null {
+export function eventOf(
+  key: { pk: unknown; sk: unknown },
+  body: { readonly [field: string]: Json },
+): EventRecord | null {
   const isEvent = typeof key.pk === 'string' && key.pk.startsWith(EVENT_PARTITION_PREFIX);
   return isEvent ? entities.event.codec.decode(body) : null;
 }

@@ -87,9 +87,13 @@ const KIND_IN_WORDS: Readonly<Record<Caller, string>> = {
 export function forbiddenKind(call: Call, principal: OutsidePrincipal): Fault | null {
   if (call.callers.includes(principal.kind)) return null;
   const needed = call.callers.map((kind) => KIND_IN_WORDS[kind]).join(', or ');
-  return forbidden('FORBIDDEN', `This call needs ${needed}; the token presented is of ${KIND_IN_WORDS[principal.kind]}.`, {
-    detail: { needed: [...call.callers] },
-  });
+  return forbidden(
+    'FORBIDDEN',
+    `This call needs ${needed}; the token presented is of ${KIND_IN_WORDS[principal.kind]}.`,
+    {
+      detail: { needed: [...call.callers] },
+    },
+  );
 }
 
 /** A node changes only its own facts (I-8): refuses a mutation that names another node; null if all is well. */

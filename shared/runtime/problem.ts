@@ -71,7 +71,11 @@ export function faultOf(error: unknown): Fault | HttpFault {
       retryAfterSeconds: STORE_RETRY_AFTER_SECONDS,
     };
   }
-  return { kind: 'HTTP', code: 'INTERNAL', message: 'The request failed inside the control plane; the log has the cause.' };
+  return {
+    kind: 'HTTP',
+    code: 'INTERNAL',
+    message: 'The request failed inside the control plane; the log has the cause.',
+  };
 }
 
 export function statusOf(fault: Fault | HttpFault): number {

@@ -54,7 +54,8 @@ function validateQuery(call: Call, query: HttpRequest['query']): Readonly<Record
 function validateBody(call: Call, text: string | null): unknown {
   if (call.body === undefined) {
     // Some clients always send an empty object.
-    if (text !== null && !/^\s*(\{\s*\})?\s*$/.test(text.slice(0, 100))) throw refuse('body', 'This call takes no body.');
+    if (text !== null && !/^\s*(\{\s*\})?\s*$/.test(text.slice(0, 100)))
+      throw refuse('body', 'This call takes no body.');
     return undefined;
   }
   if (text === null || text.trim() === '') throw refuse('body', 'A JSON body is required.');
@@ -101,7 +102,10 @@ function parse(schema: z.ZodType, value: unknown, whole: string): unknown {
 type Issue = z.core.$ZodIssue;
 
 /** Path and message of the issue that helps most: inside a union, the branch that got furthest. */
-export function firstIssue(issues: readonly Issue[], base: readonly PropertyKey[] = []): { path: string; message: string } {
+export function firstIssue(
+  issues: readonly Issue[],
+  base: readonly PropertyKey[] = [],
+): { path: string; message: string } {
   const issue = issues[0];
   if (issue === undefined) return { path: '', message: 'Invalid input' };
   const path = [...base, ...issue.path];

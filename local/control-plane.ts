@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs';
+import type { KeyObject } from 'node:crypto';
+import * as detectFailures from '../functions/detect-failures.ts';
+import * as operationStep from '../functions/operation-step.ts';
+import * as reconcile from '../functions/reconcile.ts';
+import type { OperationId } from '../shared/domain/ids.ts';
+import type { Clock, Deps, Logger, MetadataStore, NodeClient, Random, Settings, Timers } from '../shared/ports.ts';
+import { composeDeps } from '../shared/runtime/deps.ts';
+import { fixedRuntime } from '../shared/runtime/runtime.ts';
+import { stateMachines } from '../state-machines/registry.ts';
+import { createAslRunner } from './asl-runner.ts';
+import type { AslRunner } from './asl-runner.ts';
+import { createGateway } from './gateway.ts';
+import type { Gateway } from './gateway.ts';
+
+/**
+ * The control plane in one process, without sockets or schedules: the Lambda handlers and the ASL files over the given
+ * parts. The runner puts a server and schedules around it; tests, benchmarks and the simulation drive it themselves.
+ */
+export interface ControlPlaneParts {
+  readonly store: MetadataStore;
+  readonly nodes: NodeClient;
+  readonly signingKey: KeyObject;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly settings: Settings;
+}
+
+export interface ControlPlane extends Gateway {
+  readonly deps: Deps;
+  readonly operations: AslRunner;
+  /** The detect-failures handler: one loop, until its planned end or `signal`. */
+  runDetectorLoop(signal?: AbortSignal): Promise<void>;
+  /** The reconcile handler: one tick. */
+  reconcile(): Promise<void>;
+  /** Starts the executions of operations that an earlier process left unfinished; returns how many. */
+  resumeOperations(): Promise<number>;
+  /** A token for the administrator `name`. */
+  issueAdminToken(name: string, lifetimeMs: number): Promise<string>;
+}
+
+/** Operations of one page, and pages read when looking for unfinished ones: 100,000 operations. */
+const OPERATIONS_PAGE = 1000;
+const OPERATIONS_PAGES_MAX = 100;
+
+/** ASL of every operation type, parsed; shared by every control plane of the process. */
+let definitions: ReadonlyMap<string, unknown> | undefined;
+
+export function loadDefinitions(): ReadonlyMap<string, unknown> {
+  definitions ??= new Map(
+    stateMachines.map(({ type, folder }) => {
+      const file = new URL(`../state-machines/${folder}/${folder}.asl.json`, import.meta.url);
+      return [type, JSON.parse(readFileSync(file, 'utf8')) as unknown];
+    }),
+  );
+  return definitions;
+}
+
+export function createControlPlane(parts: ControlPlaneParts): ControlPlane {
+  const { random, log } = parts;
+  const operations = createAslRunner({
+    definitions: loadDefinitions(),
+    step: (task) => runStep(task),
+    random,
+    log,
+  });
+  const deps = composeDeps({ ...parts, operations });
+  const source = fixedRuntime({ deps, answers: 'checked' });
+  const runStep = operationStep.create(source);
+  const detect = detectFailures.create(source);
+  const gateway = createGateway(source);
+  return {
+    deps,
+    operations,
+    handle: (request) => gateway.handle(request),
+    runDetectorLoop: (signal) => detect({}, signal === undefined ? {} : { signal }),
+    reconcile: reconcile.create(source),
+    resumeOperations: () => resumeOperations(deps),
+    issueAdminToken: (name, lifetimeMs) => deps.tokens.issue({ kind: 'admin', name }, lifetimeMs),
+  };
+}
+
+async function resumeOperations(deps: Deps): Promise<number> {
+  let resumed = 0;
+  let after: string | undefined;
+  for (let page = 0; page < OPERATIONS_PAGES_MAX; page++) {
+    const found = await deps.records.query('operation', {
+      partition: {},
+      order: 'backward',
+      limit: OPERATIONS_PAGE,
+      ...(after === undefined ? {} : { after }),
+    });
+    for (const { value } of found.items) {
+      if (value.status !== 'PENDING' && value.status !== 'RUNNING') continue;
+      await deps.operations.start(value.type, value.operationId satisfies OperationId);
+      resumed++;
+    }
+    if (found.next === null) return resumed;
+    after = found.next;
+  }
+  deps.log.warn('resume-stopped-early', { operations: OPERATIONS_PAGE * OPERATIONS_PAGES_MAX });
+  return resumed;
+}
