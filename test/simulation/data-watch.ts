@@ -31,13 +31,13 @@ export class DataWatch {
     else this.served.set(shardId, { epoch, nodeId, atMs: this.nowMs() });
   }
 
-  /** The node's copy `replicaId` agreed to a leader's message of `epoch`. */
-  agreed(nodeId: string, replicaId: string, epoch: number): void {
+  /** The node's copy of the shard agreed to a leader's message of `epoch`. */
+  agreed(nodeId: string, shardId: string, epoch: number): void {
     this.counts.agreed++;
-    const key = `${nodeId}/${replicaId}`;
+    const key = `${nodeId}/${shardId}`;
     const highest = this.promised.get(key) ?? 0;
     if (epoch < highest)
-      this.violated('I-5', replicaId, `${nodeId} agreed to epoch ${epoch} after it had agreed to ${highest}`);
+      this.violated('I-5', shardId, `${nodeId} agreed to epoch ${epoch} after it had agreed to ${highest}`);
     else this.promised.set(key, epoch);
   }
 

@@ -28,6 +28,8 @@ export interface FaultyCluster {
   /** Host name of the control plane's front door. */
   readonly controlPlaneHost: string;
   readonly leaseMs: number;
+  /** True while every shard has all its replicas IN_SYNC under their nodes' present epochs. */
+  fullyReplicated(): boolean;
   /** Kills the acting detector loop; the one on stand-by takes over, the schedule starts another within a minute. */
   crashDetector(): void;
   /** Freezes the acting detector loop for a while, then lets it go on with what it believed. */
@@ -166,7 +168,7 @@ const KINDS: readonly FaultKind[] = [
     weight: 1,
     begin: (cluster, random) => {
       // One copy may be lost at a time: with a second one lost before the first was copied anew, rows are gone rightly.
-      if (!cluster.nodes.every((node) => node.isUp())) return null;
+      if (!cluster.nodes.every((node) => node.isUp()) || !cluster.fullyReplicated()) return null;
       const node = random.pick(cluster.nodes);
       node.wipe();
       return { text: node.nodeId, forMs: random.between(100, 2 * cluster.leaseMs), end: () => node.start() };

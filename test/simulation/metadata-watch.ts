@@ -19,6 +19,8 @@ export class MetadataWatch {
   readonly shards = new Map<string, ShardDescriptor>();
   readonly liveness = new Map<NodeId, LivenessRecord>();
   readonly tables = new Map<string, TableRecord>();
+  /** Who led a shard, epoch by epoch. */
+  readonly leaders = new Map<string, { nodeId: NodeId; epoch: number }[]>();
   /** Commits seen, and descriptor changes among them that raised the epoch. */
   readonly counts = { commits: 0, descriptorChanges: 0, leaderChanges: 0, fences: 0 };
   private readonly shardIdsUsed = new Set<string>();
@@ -93,6 +95,10 @@ export class MetadataWatch {
       }).forEach(this.report);
     }
     for (const replica of shard.replicas) this.replicaIdsUsed.add(replica.replicaId);
+    if (before?.epoch !== shard.epoch) {
+      const leaders = this.leaders.get(shard.shardId) ?? [];
+      this.leaders.set(shard.shardId, [...leaders, { nodeId: shard.leader.nodeId, epoch: shard.epoch }]);
+    }
     this.note(describeShard(shard));
   }
 

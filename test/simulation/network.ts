@@ -66,6 +66,8 @@ export class SimulatedNetwork {
   weather: Weather = FAIR_WEATHER;
   /** Sees each answer in the moment in which it leaves its server. */
   onAnswer: (host: string, request: NetworkRequest, answer: NetworkAnswer) => void = () => undefined;
+  /** Sees each request in the moment in which it leaves its sender. */
+  onRequest: (from: string, to: string, request: NetworkRequest) => void = () => undefined;
   /** Messages of both directions that were sent, lost on the way, and delivered twice. */
   readonly counts = { sent: 0, lost: 0, duplicated: 0 };
 
@@ -118,9 +120,11 @@ export class SimulatedNetwork {
           resolve(result);
         });
       };
+      this.onRequest(from.host, to.host, request);
       if (this.lost(from.host, to.host)) return;
       this.time.after(this.latencyMs(), () => this.arrive(to, request, answer));
-      if (this.random.chance(this.weather.duplicateProbability)) {
+      // Rows apart: their attempts have no effect after a refusal, and TCP delivers once.
+      if (this.random.chance(this.weather.duplicateProbability) && !request.path.startsWith('/data/')) {
         this.counts.duplicated++;
         const laterMs = this.latencyMs() + this.random.between(0, this.weather.spikeMsMax);
         this.time.after(laterMs, () => this.arrive(to, request, () => undefined));

@@ -1,0 +1,357 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ShardkeeperClient } from '../../client/client.ts';
+import type { Engine } from '../../data-node/engine/engine.ts';
+import type { LeaseView, PeerNetwork } from '../../data-node/ports.ts';
+import type { Violation } from '../../shared/domain/invariants.ts';
+import { inSyncReplicas } from '../../shared/domain/shard.ts';
+import type { LeaseProfileName } from '../../shared/domain/lease.ts';
+import { LEASE_PROFILES } from '../../shared/domain/lease.ts';
+import type { Deps } from '../../shared/ports.ts';
+import { deriveSigningKey } from '../../shared/adapters/signing-key.ts';
+import { SqliteStore } from '../../shared/store/sqlite-store.ts';
+import { SimulatedControlPlane } from './control-plane.ts';
+import type { World } from './control-plane.ts';
+import { DataWatch } from './data-watch.ts';
+import { FaultPlan } from './faults.ts';
+import type { FaultyCluster } from './faults.ts';
+import { withGlobalTimers } from './global-timers.ts';
+import { checkRegister } from './history.ts';
+import { MetadataWatch, describeShard } from './metadata-watch.ts';
+import { SimulatedNetwork } from './network.ts';
+import { SimulatedNode } from './nodes.ts';
+import { StoreClimate, tornReads } from './process-store.ts';
+import { startOldLeaderReader } from './old-leader-reader.ts';
+import { seededRandom } from './random.ts';
+import { Trace } from './trace.ts';
+import { VirtualTime } from './virtual-time.ts';
+import { CONTROL_PLANE, clientNetwork } from './wire.ts';
+import { watchWire } from './wire-watch.ts';
+import { Workload } from './workload.ts';
+import type { RowClient } from './workload.ts';
+
+/** Planted mistakes: how a part of the cluster is made to break its rules. Test harness only. */
+export interface Mistakes {
+  readonly alterDeps?: (deps: Deps) => Deps;
+  readonly alterLease?: (lease: LeaseView) => LeaseView;
+  readonly alterPeers?: (peers: PeerNetwork) => PeerNetwork;
+  readonly alterEngine?: (engine: Engine) => Engine;
+}
+
+export interface SimulationOptions {
+  readonly seed: number;
+  /** Minutes of virtual time under faults. */
+  readonly minutes: number;
+  readonly nodes?: number;
+  readonly leaseProfile?: LeaseProfileName;
+  readonly mistakes?: Mistakes;
+}
+
+export interface SimulationResult {
+  readonly seed: number;
+  readonly pass: boolean;
+  /** What went wrong, in words; empty if nothing did. */
+  readonly problems: readonly string[];
+  readonly traceHash: string;
+  readonly traceLines: number;
+  readonly traceTail: readonly string[];
+  readonly virtualMs: number;
+  readonly events: number;
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+const TABLE = 'rows';
+/** Three shards, five keys: few enough that operations meet. */
+const PRE_SPLIT = ['h', 'q'];
+const KEYS = ['a', 'b', 'k', 'm', 'x'];
+const CLIENTS = 4;
+const ZONES = 3;
+const CLIENT_DEADLINE_MS = 6_000;
+/** Bound of the liveness check: after all faults are healed, every shard answers a write and a read within this time. */
+export const RECOVERY_MS_MAX = 60_000;
+const SETUP_MS_MAX = 60_000;
+/** And by then every replica is IN_SYNC again: silent leaders and lost copies are noticed by timeouts of up to 15 s. */
+export const REPLICATION_MS_MAX = 120_000;
+const TRACE_TAIL_LINES = 200;
+const TOKEN_LIFETIME_MS = 24 * 3_600_000;
+const JOIN_TOKENS_SPARE = 20;
+const URL_OF_CONTROL_PLANE = `http://${CONTROL_PLANE.host}:${CONTROL_PLANE.port}`;
+
+/** One run: set up, faults for the given time, heal, recover, check. The same options give the same trace. */
+export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
+  const time = new VirtualTime();
+  return withGlobalTimers(time, async () => {
+    // Memory-backed where there is such a folder: fsync is simulated by SQLite's own commit order, not by the disk.
+    const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'shardkeeper-sim-'));
+    const run = new Simulation(time, options, folder);
+    try {
+      return await run.run();
+    } finally {
+      run.close();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+}
+
+class Simulation implements FaultyCluster {
+  readonly nodes: SimulatedNode[] = [];
+  readonly network: SimulatedNetwork;
+  readonly climate = new StoreClimate();
+  readonly controlPlaneHost = CONTROL_PLANE.host;
+  readonly leaseMs: number;
+  private readonly world: World;
+  private readonly time: VirtualTime;
+  private readonly options: SimulationOptions;
+  private readonly trace: Trace;
+  private readonly metadata: MetadataWatch;
+  private readonly data: DataWatch;
+  private readonly store: SqliteStore;
+  private readonly controlPlane: SimulatedControlPlane;
+  private readonly workload: Workload;
+  private readonly faults: FaultPlan;
+  private readonly problems: string[] = [];
+  private readonly joinTokens: string[] = [];
+  private admin = '';
+  private dataToken = '';
+  private recoveryMs = 0;
+  private readonly random;
+
+  constructor(time: VirtualTime, options: SimulationOptions, folder: string) {
+    this.time = time;
+    this.options = options;
+    const profile = options.leaseProfile ?? 'fast';
+    this.leaseMs = LEASE_PROFILES[profile].leaseMs;
+    this.random = seededRandom(options.seed);
+    this.trace = new Trace(() => time.nowMs());
+    this.network = new SimulatedNetwork(time, this.random.fork('network'), this.trace);
+    this.world = { time, random: this.random, trace: this.trace, network: this.network, climate: this.climate };
+    this.metadata = new MetadataWatch(
+      (violation) => this.violated(violation),
+      (text) => this.trace.add('STORE', text),
+    );
+    this.data = new DataWatch(
+      () => time.nowMs(),
+      (violation) => this.violated(violation),
+    );
+    watchWire(this.network, this.data, this.metadata);
+    this.store = new SqliteStore({
+      path: ':memory:',
+      random: this.random.fork('store-writes'),
+      timers: time.processEnvironment({ name: 'store' }).timers,
+      faults: tornReads(this.random.fork('torn-reads')),
+      onCommit: (writes) => this.metadata.committed(writes),
+    });
+    const mistakes = options.mistakes ?? {};
+    const same = <T>(value: T): T => value;
+    this.controlPlane = new SimulatedControlPlane(this.world, {
+      store: this.store,
+      signingKey: deriveSigningKey(`simulated signing key of seed ${options.seed}`),
+      leaseProfile: profile,
+      alter: mistakes.alterDeps ?? same,
+    });
+    for (let i = 0; i < (options.nodes ?? 5); i++)
+      this.nodes.push(
+        new SimulatedNode(this.world, {
+          nodeId: `node-${101 + i}`,
+          zone: `zone-${(i % ZONES) + 1}`,
+          folder,
+          joinToken: () => this.joinTokens.pop() ?? '',
+          alterLease: mistakes.alterLease ?? same,
+          alterPeers: mistakes.alterPeers ?? same,
+          alterEngine: mistakes.alterEngine ?? same,
+          onWipe: () => this.data.wiped(`node-${101 + i}`),
+        }),
+      );
+    this.workload = new Workload(time, this.trace, KEYS);
+    this.faults = new FaultPlan(this, time, this.random.fork('faults'), this.trace);
+  }
+
+  async run(): Promise<SimulationResult> {
+    try {
+      await this.setUp();
+      this.startWorkload();
+      this.faults.start();
+      await this.time.run(this.time.nowMs() + this.options.minutes * 60_000);
+      this.faults.stop();
+      await this.recover();
+      this.checkEnd();
+    } catch (error) {
+      if (this.problems.length === 0)
+        this.problems.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    }
+    return this.result();
+  }
+
+  close(): void {
+    for (const node of this.nodes) node.crash();
+    this.store.close();
+  }
+
+  crashDetector(): void {
+    this.controlPlane.crashDetector();
+  }
+
+  pauseDetector(durationMs: number): void {
+    this.controlPlane.pauseDetector(durationMs);
+  }
+
+  crashFunction(): void {
+    this.controlPlane.crashFunction();
+  }
+
+  /** True while every shard has all its replicas IN_SYNC under their nodes' present epochs. */
+  fullyReplicated(): boolean {
+    return [...this.metadata.shards.values()].every(
+      (shard) =>
+        inSyncReplicas(shard).every(
+          (replica) => this.metadata.liveness.get(replica.nodeId)?.nodeEpoch === replica.nodeEpoch,
+        ) && inSyncReplicas(shard).length === shard.replicas.length,
+    );
+  }
+
+  private async setUp(): Promise<void> {
+    const { tokens } = this.controlPlane.operatorDeps();
+    this.admin = await tokens.issue({ kind: 'admin', name: 'operator' }, TOKEN_LIFETIME_MS);
+    this.dataToken = await tokens.issue(
+      { kind: 'data', name: 'reader', tables: ['*'], access: 'read' },
+      TOKEN_LIFETIME_MS,
+    );
+    const operator = { host: 'operator', process: this.time.processEnvironment({ name: 'operator' }) };
+    const call = async (method: 'GET' | 'POST', path: string, body: unknown): Promise<Record<string, unknown>> => {
+      const network = clientNetwork(this.network, operator);
+      const answer = await network.call({
+        method,
+        url: `${URL_OF_CONTROL_PLANE}${path}`,
+        bearer: this.admin,
+        body,
+        timeoutMs: 5_000,
+      });
+      if (answer.kind !== 'ANSWERED' || answer.status !== 200)
+        throw new Error(`${method} ${path}: ${JSON.stringify(answer)}`);
+      return answer.body as Record<string, unknown>;
+    };
+    const failed = (error: unknown): void => this.time.fail(error instanceof Error ? error : new Error(String(error)));
+    let ready = false;
+    const steps = async (): Promise<void> => {
+      // Enough for every start over an empty directory in a run.
+      for (let i = 0; i < this.nodes.length + JOIN_TOKENS_SPARE; i++)
+        this.joinTokens.push(String((await call('POST', '/cluster/join-tokens', {}))['join_token']));
+      this.controlPlane.start();
+      for (const node of this.nodes) node.start();
+      while (this.metadata.liveness.size < this.nodes.length) await operator.process.timers.sleep(100);
+      await call('POST', '/tables', { table: TABLE, pre_split: PRE_SPLIT, replication_factor: 3 });
+      while ((await call('GET', `/tables/${TABLE}`, null))['state'] !== 'ACTIVE')
+        await operator.process.timers.sleep(200);
+      ready = true;
+    };
+    operator.process.deliver(0, () => void steps().catch(failed));
+    if (!(await this.time.run(() => ready, SETUP_MS_MAX)))
+      throw new Error(`the table was not active after ${SETUP_MS_MAX} ms`);
+    this.trace.add('RUN', 'set up');
+  }
+
+  private startWorkload(): void {
+    for (let i = 0; i < CLIENTS; i++) {
+      const name = `client-${i + 1}`;
+      const { process, client } = this.newClient(name);
+      this.workload.start(name, process, client, this.random.fork(`${name}/choices`));
+    }
+    for (const [index, key] of KEYS.entries())
+      startOldLeaderReader(this.world, this.metadata, this.workload, {
+        name: `reader-${index + 1}`,
+        table: TABLE,
+        key,
+        dataToken: this.dataToken,
+      });
+  }
+
+  private newClient(name: string) {
+    const process = this.time.processEnvironment({ name });
+    const client = new ShardkeeperClient({
+      url: URL_OF_CONTROL_PLANE,
+      token: this.admin,
+      network: clientNetwork(this.network, { host: name, process }),
+      environment: { clock: process.clock, timers: process.timers, random: this.random.fork(name) },
+      deadlineMs: CLIENT_DEADLINE_MS,
+    });
+    const rows: RowClient = {
+      put: async (key, value) => {
+        await client.put(TABLE, key, value);
+      },
+      get: async (key) => ((await client.get(TABLE, key))?.value as string | undefined) ?? null,
+    };
+    return { process, client: rows };
+  }
+
+  private violated(violation: Violation): void {
+    const { invariant, rule, subject, message } = violation;
+    const text = `${invariant}${rule === null ? '' : ` (${rule})`} at ${this.time.nowMs().toFixed(1)} ms: ${subject}: ${message}`;
+    this.trace.add('VIOLATION', text);
+    this.problems.push(text);
+    this.time.fail(new Error(text));
+  }
+
+  /** After the faults: every key is written and read, then every replica comes back into IN_SYNC. */
+  private async recover(): Promise<void> {
+    this.workload.stop();
+    const startMs = this.time.nowMs();
+    let done = 0;
+    for (const [index, key] of KEYS.entries()) {
+      const name = `recovery-${index + 1}`;
+      const { process, client } = this.newClient(name);
+      process.deliver(0, () => {
+        void (async () => {
+          while (!(await this.workload.write(name, client, key))) await process.timers.sleep(100);
+          while (!(await this.workload.read(name, client, key))) await process.timers.sleep(100);
+          done++;
+        })();
+      });
+    }
+    if (!(await this.time.run(() => done === KEYS.length, startMs + RECOVERY_MS_MAX)))
+      this.problems.push(
+        `Liveness: ${KEYS.length - done} of ${KEYS.length} keys could not be written and read within ${RECOVERY_MS_MAX} ms after the faults: ${this.describeShards()}`,
+      );
+    this.recoveryMs = this.time.nowMs() - startMs;
+    const replicated = await this.time.run(() => this.fullyReplicated(), startMs + REPLICATION_MS_MAX);
+    if (!replicated)
+      this.problems.push(
+        `Liveness: not every replica was IN_SYNC within ${REPLICATION_MS_MAX} ms after the faults: ${this.describeShards()}`,
+      );
+    // What is still under way for a client comes to its end.
+    await this.time.run(this.time.nowMs() + CLIENT_DEADLINE_MS);
+  }
+
+  private checkEnd(): void {
+    this.metadata.checkTables();
+    for (const [key, history] of this.workload.history)
+      for (const problem of checkRegister(key, history)) this.problems.push(`I-6: not linearizable: ${problem}`);
+  }
+
+  private describeShards(): string {
+    return [...this.metadata.shards.values()].map(describeShard).join('; ');
+  }
+
+  private result(): SimulationResult {
+    const faults = Object.fromEntries([...this.faults.counts].map(([name, count]) => [`fault: ${name}`, count]));
+    return {
+      seed: this.options.seed,
+      pass: this.problems.length === 0,
+      problems: this.problems,
+      traceHash: this.trace.digest(),
+      traceLines: this.trace.count,
+      traceTail: this.trace.tail(TRACE_TAIL_LINES),
+      virtualMs: Math.round(this.time.nowMs()),
+      events: this.time.eventsRun,
+      counts: {
+        ...this.workload.counts,
+        ...this.metadata.counts,
+        ...this.data.counts,
+        messages: this.network.counts.sent,
+        messagesLost: this.network.counts.lost,
+        recoveryMs: Math.round(this.recoveryMs),
+        ...faults,
+      },
+    };
+  }
+}

@@ -1,0 +1,143 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Agent } from '../../data-node/agent/agent.ts';
+import { openDataDirectory } from '../../data-node/agent/data-directory.ts';
+import type { NodeKeyStore } from '../../data-node/agent/ports.ts';
+import { openEngine } from '../../data-node/engine/engine.ts';
+import type { Engine } from '../../data-node/engine/engine.ts';
+import type { LeaseView, PeerNetwork } from '../../data-node/ports.ts';
+import { createShardHost } from '../../data-node/replication/shard-host.ts';
+import { handle } from '../../data-node/server/dispatch.ts';
+import type { World } from './control-plane.ts';
+import type { FaultyNode } from './faults.ts';
+import type { NetworkAnswer, NetworkRequest } from './network.ts';
+import { traceLogger } from './trace.ts';
+import { controlPlaneTransport, peerNetwork } from './wire.ts';
+import type { SimulatedProcess } from './virtual-time.ts';
+
+export const NODE_PORT = 7000;
+/** Clock error of a node: its lease and the detector's patience differ by a third, this by a fiftieth. */
+const CLOCK_RATE_ERROR_MAX = 0.02;
+const CLOCK_SKEW_MS_MAX = 1_500;
+
+export interface NodeOptions {
+  readonly nodeId: string;
+  readonly zone: string;
+  /** Folder of the node's database files. */
+  readonly folder: string;
+  /** A join token for a directory that is empty. */
+  readonly joinToken: () => string;
+  /** Planted mistakes come in here. */
+  readonly alterLease: (lease: LeaseView) => LeaseView;
+  readonly alterPeers: (peers: PeerNetwork) => PeerNetwork;
+  readonly alterEngine: (engine: Engine) => Engine;
+  readonly onWipe: () => void;
+}
+
+/** A data node: the production agent, shard host, engine and dispatcher in a process that faults can kill, freeze and rob of its disk. */
+export class SimulatedNode implements FaultyNode {
+  readonly nodeId: string;
+  private readonly world: World;
+  private readonly options: NodeOptions;
+  private running: { process: SimulatedProcess; engine: Engine } | null = null;
+  private privateKey: string | null = null;
+  private starts = 0;
+  private directories = 0;
+
+  constructor(world: World, options: NodeOptions) {
+    this.world = world;
+    this.options = options;
+    this.nodeId = options.nodeId;
+  }
+
+  isUp(): boolean {
+    return this.running?.process.state() === 'RUNNING';
+  }
+
+  start(): void {
+    if (this.running !== null) return;
+    const { time, network, trace } = this.world;
+    const { nodeId } = this.options;
+    const name = `${nodeId}.${++this.starts}`;
+    const random = this.world.random.fork(name);
+    const process = time.processEnvironment({
+      name,
+      clockRate: 1 + random.between(-CLOCK_RATE_ERROR_MAX, CLOCK_RATE_ERROR_MAX),
+      skewMs: random.between(-CLOCK_SKEW_MS_MAX, CLOCK_SKEW_MS_MAX),
+    });
+    const engine = openEngine({ path: this.databaseFile() });
+    this.running = { process, engine };
+    const log = traceLogger(trace, name);
+    const environment = { clock: process.clock, timers: process.timers, random, log };
+    const directory = openDataDirectory({ nodeId, meta: engine, keys: this.keys(), random });
+    if (!directory.ok) throw new Error(`${nodeId}: ${directory.error.message}`);
+    const sender = { host: nodeId, process };
+    const agent = new Agent({
+      environment,
+      controlPlane: controlPlaneTransport(network, sender),
+      directory: directory.value,
+      address: { nodeId, host: nodeId, port: NODE_PORT, zone: this.options.zone, version: 'simulated' },
+      joinToken: directory.value.nodeEpoch() === null ? this.options.joinToken() : null,
+      selfFencing: 'on',
+    });
+    const host = createShardHost({
+      env: environment,
+      engine: this.options.alterEngine(engine),
+      lease: this.options.alterLease(agent.lease),
+      controlPlane: agent.controlPlane,
+      peers: this.options.alterPeers(peerNetwork(network, sender, () => agent.credential())),
+    });
+    agent.attach(host);
+    const deps = { agent, host, log, nodeId, version: 'simulated' };
+    network.listen(nodeId, NODE_PORT, {
+      process,
+      handle: async (request: NetworkRequest): Promise<NetworkAnswer> => {
+        const body: unknown = request.body === null ? undefined : JSON.parse(request.body);
+        const answer = await handle(deps, { ...request, body });
+        return { status: answer.status, headers: {}, body: JSON.stringify(answer.body) };
+      },
+    });
+    process.deliver(0, () => {
+      agent.run().then(
+        (end) => trace.add(name, `agent ended: ${JSON.stringify(end)}`),
+        (error: unknown) => time.fail(error instanceof Error ? error : new Error(String(error))),
+      );
+    });
+  }
+
+  crash(): void {
+    if (this.running === null) return;
+    this.running.process.kill();
+    this.running.engine.close();
+    this.running = null;
+  }
+
+  pause(): void {
+    this.running?.process.pause();
+  }
+
+  resume(): void {
+    this.running?.process.resume();
+  }
+
+  wipe(): void {
+    this.crash();
+    for (const suffix of ['', '-wal', '-shm']) rmSync(this.databaseFile() + suffix, { force: true });
+    this.directories++;
+    this.privateKey = null;
+    this.options.onWipe();
+  }
+
+  private databaseFile(): string {
+    return join(this.options.folder, `${this.options.nodeId}.${this.directories}.sqlite`);
+  }
+
+  private keys(): NodeKeyStore {
+    return {
+      load: () => this.privateKey,
+      save: (pem) => {
+        this.privateKey = pem;
+      },
+    };
+  }
+}
