@@ -69,8 +69,8 @@ export interface ScanRange {
 
 const DEADLINE_MS_DEFAULT = 15_000;
 const WRITE_ID_BYTES = 16;
-/** Of one batch message: far below what a node reads (32 MiB), far above what a batch usually holds. */
-const BATCH_BYTES_MAX = 4 * 1024 * 1024;
+/** Bytes of one batch message's rows: half of what a node takes in one write (4 MiB). */
+const BATCH_BYTES_MAX = 2 * 1024 * 1024;
 /** Shards that one `batch` call writes to at a time. */
 const BATCHES_IN_FLIGHT_MAX = 8;
 
@@ -214,7 +214,7 @@ export class ShardkeeperClient {
       }
       const groups = byShard.get(shard) ?? [];
       byShard.set(shard, groups);
-      const bytes = row.op === 'put' ? JSON.stringify(row).length : row.key.length;
+      const bytes = row.op === 'put' ? Buffer.byteLength(JSON.stringify(row)) : Buffer.byteLength(row.key);
       let group = groups.at(-1);
       if (group === undefined || group.rows.length >= BATCH_ROWS_MAX || group.bytes + bytes > BATCH_BYTES_MAX) {
         group = { rows: [], bytes: 0 };

@@ -2,7 +2,6 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
-  linkSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -11,6 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { err, ok } from '../../shared/domain/result.ts';
 import type { Result } from '../../shared/domain/result.ts';
 import type { NodeKeyStore } from '../agent/ports.ts';
@@ -37,8 +37,8 @@ export interface FilesRefusal {
   readonly message: string;
 }
 
-/** Attempts to take over a stale lock: each is lost only to another process that takes it at the same moment. */
-const LOCK_ATTEMPTS_MAX = 5;
+/** Result code of SQLite for a file that another process locked (sqlite.org/rescode.html). */
+const SQLITE_BUSY = 5;
 
 /** Opens and locks the directory `folder`, which is made when it is missing. */
 export function openNodeFiles(folder: string): Result<NodeFiles, FilesRefusal> {
@@ -91,101 +91,27 @@ function filesIn(folder: string, unlock: () => void): NodeFiles {
 }
 
 /**
- * A lock file that names its owner's process and when that process started, so that a lock left behind by `kill -9` is
- * known as stale even when the pid was given to another program. Taking it is one `link`, which fails if the name exists.
+ * A lock of the operating system behind SQLite's exclusive transaction: it ends with the process, even by SIGKILL, so a
+ * directory is never left locked by a process that is gone, nor taken from one that is stopped (SIGSTOP).
  */
 function lock(folder: string): Result<() => void, FilesRefusal> {
-  const lockFile = join(folder, 'lock');
-  const mine = JSON.stringify({ pid: process.pid, started: processStart(process.pid) });
-  const candidate = join(folder, `lock.${process.pid}`);
-  writeDurably(candidate, mine, 0o644);
+  const file = new DatabaseSync(join(folder, 'lock'));
   try {
-    for (let attempt = 0; attempt < LOCK_ATTEMPTS_MAX; attempt++) {
-      if (tryLink(candidate, lockFile)) {
-        return ok(() => {
-          if (readIfThere(lockFile) === mine) rmSync(lockFile, { force: true });
-        });
-      }
-      const holder = readIfThere(lockFile);
-      if (holder === null) continue;
-      const alive = aliveOwner(holder);
-      if (alive !== null) {
-        return err({
-          code: 'DIRECTORY_IN_USE',
-          message: `the data directory ${folder} is in use by process ${alive}; one process at a time may own it`,
-        });
-      }
-      // Renamed before it is removed: of two processes that find the lock stale, one gets it away.
-      const stale = join(folder, `lock.stale.${process.pid}`);
-      if (!tryRename(lockFile, stale)) continue;
-      if (readIfThere(stale) !== holder) tryLink(stale, lockFile); // a fresh lock came between: put it back
-      rmSync(stale, { force: true });
-    }
-    return err({ code: 'DIRECTORY_IN_USE', message: `other processes keep taking the data directory ${folder}` });
-  } finally {
-    rmSync(candidate, { force: true });
-  }
-}
-
-/** Pid of the lock's owner if that very process lives, else null. */
-function aliveOwner(holder: string): number | null {
-  let owner: unknown;
-  try {
-    owner = JSON.parse(holder);
-  } catch {
-    return null; // a lock that was half written by a crash
-  }
-  if (typeof owner !== 'object' || owner === null || !('pid' in owner) || typeof owner.pid !== 'number') return null;
-  if (owner.pid === process.pid) return null;
-  try {
-    process.kill(owner.pid, 0);
+    file.exec('PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE');
   } catch (error) {
-    // EPERM: the process lives and belongs to another user.
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return null;
+    file.close();
+    if (typeof error !== 'object' || error === null || !('errcode' in error) || error.errcode !== SQLITE_BUSY)
+      throw error;
+    const owner = existsSync(join(folder, 'pid')) ? readFileSync(join(folder, 'pid'), 'utf8').trim() : 'unknown';
+    return err({
+      code: 'DIRECTORY_IN_USE',
+      message: `the data directory ${folder} is in use by another process (pid ${owner}); one process at a time may own it`,
+    });
   }
-  const started = 'started' in owner && typeof owner.started === 'string' ? owner.started : null;
-  const startedNow = processStart(owner.pid);
-  return started !== null && startedNow !== null && started !== startedNow ? null : owner.pid;
-}
-
-/** When a process started, in ticks since boot with the boot's id (Linux, proc(5)); null where that can't be told. */
-function processStart(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The command in parentheses may hold spaces: fields are counted behind it; the start time is field 22.
-    const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
-    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}:${ticks}`;
-  } catch {
-    return null;
-  }
-}
-
-function tryLink(from: string, to: string): boolean {
-  try {
-    linkSync(from, to);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
-  }
-}
-
-function tryRename(from: string, to: string): boolean {
-  try {
-    renameSync(from, to);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-    throw error;
-  }
-}
-
-function readIfThere(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
+  return ok(() => {
+    file.exec('ROLLBACK');
+    file.close();
+  });
 }
 
 /** Writes a file so that after a crash it holds the old text or the new one. */
