@@ -2,7 +2,9 @@ import { utf8Bytes } from '../domain/keys.ts';
 import type { Json } from '../domain/records.ts';
 import { Bug, invariant } from '../domain/result.ts';
 import { StoreError } from '../ports.ts';
-import type { ItemKey, ItemWrite, QueryRequest, StoredItem } from '../ports.ts';
+import { revision } from '../domain/ids.ts';
+import type { Revision } from '../domain/ids.ts';
+import type { Condition, ItemKey, ItemWrite, QueryRequest, StoredItem } from '../ports.ts';
 
 /**
  * DynamoDB's limits, held by both stores before a call goes out. Source: Amazon DynamoDB Developer Guide, "Quotas" and
@@ -92,16 +94,22 @@ function checkBody(body: StoredItem['body']): void {
   for (const name of Object.keys(body)) invariant(!RESERVED.has(name), `the store itself writes the attribute ${name}`);
 }
 
+/** The revision that a put leaves behind: it follows from its conditions, so that a repeated put leaves the same. */
+export function revisionUnder(when: readonly Condition[]): Revision {
+  for (const condition of when) {
+    if (condition.kind === 'absent') return revision(1);
+    if (condition.kind === 'revision') return revision(condition.is + 1);
+  }
+  throw new Bug("a put must require 'absent' or a revision: the new revision follows from it");
+}
+
 /** Checks one write; returns the bytes that it adds to a transaction. */
 export function checkWrite(write: ItemWrite): number {
   checkKey(write.key);
   switch (write.kind) {
     case 'put': {
       checkBody(write.body);
-      invariant(
-        write.when.some((condition) => condition.kind === 'absent' || condition.kind === 'revision'),
-        `a put of ${write.key.pk}/${write.key.sk} must require 'absent' or a revision: the new revision follows from it`,
-      );
+      revisionUnder(write.when);
       const bytes = itemBytes(write.key, write.body);
       checkItemSize(write.key, bytes);
       return bytes;

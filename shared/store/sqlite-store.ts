@@ -12,6 +12,7 @@ import type {
   QueryRequest,
   StoredItem,
 } from '../ports.ts';
+import { definedFields } from './body.ts';
 import { mayApply } from './conditions.ts';
 import type { CommittedWrite, StoreCall, StoreFault, StoreFaults } from './faults.ts';
 import {
@@ -218,9 +219,4 @@ export class SqliteStore implements MetadataStore {
       .slice(0, request.limit);
     return { items, cutByBytes: false };
   }
-}
-
-/** JSON knows no undefined; DynamoDB's marshaller drops such fields too. */
-function definedFields(fields: StoredItem['body']): StoredItem['body'] {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => (value as unknown) !== undefined));
 }
