@@ -1,0 +1,148 @@
+import { DatabaseSync } from 'node:sqlite';
+import type { StatementSync } from 'node:sqlite';
+import { invariant } from '../../shared/domain/result.ts';
+import type { DurableMeta } from '../ports.ts';
+import { checkFormat, checkLog, checkStructure } from './integrity.ts';
+import { LogTable } from './log-table.ts';
+import { ReplicaTable, text } from './replica-table.ts';
+import { RowTable } from './row-table.ts';
+import { SCHEMA } from './schema.ts';
+import { asStorageError, StorageError } from './storage-error.ts';
+import { EngineTables } from './transaction.ts';
+import type { EngineReader, EngineTransaction } from './types.ts';
+
+/**
+ * A node's embedded storage engine: one SQLite file (WAL, synchronous FULL). Every transaction is fsynced before it returns.
+ * A storage failure is thrown as StorageError and leaves the state from before; after CORRUPT or IO the engine refuses
+ * everything, since what an fsync failed to write is unknown.
+ */
+export interface Engine extends DurableMeta, EngineReader {
+  /** Runs `change` in one durable transaction. Throws StorageError (nothing applied) or what `change` throws. */
+  transaction<T>(change: (tx: EngineTransaction) => T): T;
+  /** Gives up a place opened by `openStaging`, after the swap or instead of it. */
+  releaseStaging(storageId: number): void;
+  /** The failure after which the engine refuses everything; null while it works. */
+  failure(): StorageError | null;
+  close(): void;
+}
+
+export type EngineOptions = (
+  { readonly path: string; readonly memory?: never } | { readonly memory: true; readonly path?: never }
+) & {
+  /** Bound of the file in pages of 4 KiB, for tests of a full disk; unbounded when missing. */
+  readonly pageCountMax?: number;
+};
+
+/** Milliseconds to wait for another process that is just closing the file, before BUSY. */
+const LOCK_WAIT_MS = 2_000;
+
+/**
+ * Opens or creates the engine. Throws StorageError: CORRUPT for a damaged file (never served), BUSY when another process has
+ * it open, IO when it can't be read or written.
+ */
+export function openEngine(options: EngineOptions): Engine {
+  let db: DatabaseSync | null = null;
+  try {
+    db = new DatabaseSync(options.path ?? ':memory:', { timeout: LOCK_WAIT_MS });
+    // EXCLUSIVE: two processes on one directory would each believe in a log that the other changes.
+    db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
+    if (options.pageCountMax !== undefined) db.exec(`PRAGMA max_page_count = ${options.pageCountMax}`);
+    checkStructure(db);
+    db.exec(`BEGIN IMMEDIATE; ${SCHEMA}`);
+    checkFormat(db);
+    db.exec('COMMIT');
+    return new SqliteEngine(db);
+  } catch (error) {
+    try {
+      db?.close();
+    } catch {
+      // The failure to open is what matters; a file that can't be closed is not held by the next process either.
+    }
+    throw asStorageError(error) ?? error;
+  }
+}
+
+class SqliteEngine extends EngineTables implements Engine {
+  private readonly db: DatabaseSync;
+  private readonly begin: StatementSync;
+  private readonly commit: StatementSync;
+  private readonly selectMeta: StatementSync;
+  private readonly upsertMeta: StatementSync;
+  private broken: StorageError | null = null;
+  private running = false;
+
+  constructor(db: DatabaseSync) {
+    super(db, { replicas: new ReplicaTable(db), log: new LogTable(db), rows: new RowTable(db) });
+    this.db = db;
+    this.begin = db.prepare('BEGIN IMMEDIATE');
+    this.commit = db.prepare('COMMIT');
+    this.selectMeta = db.prepare('SELECT value FROM meta WHERE key = ?');
+    this.upsertMeta = db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)');
+    for (const meta of this.tables.replicas.all()) checkLog(this.tables.log, meta);
+  }
+
+  get(key: string): string | null {
+    return this.guarded(() => {
+      const row = this.selectMeta.get(`agent/${key}`);
+      return row === undefined ? null : text(row, 'value');
+    });
+  }
+
+  put(entries: Readonly<Record<string, string>>): void {
+    this.transaction(() => {
+      for (const [key, value] of Object.entries(entries)) this.upsertMeta.run(`agent/${key}`, value);
+    });
+  }
+
+  transaction<T>(change: (tx: EngineTransaction) => T): T {
+    invariant(!this.running, 'transactions do not nest');
+    return this.guarded(() => {
+      this.running = true;
+      try {
+        this.begin.run();
+        const result = change(this);
+        this.commit.run();
+        this.tables.replicas.committed();
+        return result;
+      } catch (error) {
+        this.rollBack();
+        throw error;
+      } finally {
+        this.running = false;
+      }
+    });
+  }
+
+  failure(): StorageError | null {
+    return this.broken;
+  }
+
+  close(): void {
+    if (this.db.isOpen) this.db.close();
+    this.broken ??= new StorageError('IO', 'the engine is closed');
+  }
+
+  private rollBack(): void {
+    this.tables.replicas.rolledBack();
+    this.forgetSizes();
+    try {
+      // SQLite ends the transaction itself after some failures (a full disk).
+      if (this.db.isTransaction) this.db.exec('ROLLBACK');
+    } catch (error) {
+      this.broken =
+        asStorageError(error) ?? new StorageError('IO', 'a transaction could not be undone', { cause: error });
+    }
+  }
+
+  protected override guarded<T>(work: () => T): T {
+    if (this.broken !== null) throw this.broken;
+    try {
+      return work();
+    } catch (error) {
+      const storage = asStorageError(error);
+      if (storage === null) throw error;
+      if (storage.code === 'CORRUPT' || storage.code === 'IO') this.broken = storage;
+      throw storage;
+    }
+  }
+}

@@ -1,0 +1,104 @@
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
+import { utf8Bytes } from '../../shared/domain/keys.ts';
+import type { HybridTimestamp } from './hlc.ts';
+import { integer, text, textOrNull } from './replica-table.ts';
+import type { RowChange, RowVersion } from './types.ts';
+
+/** What a change does to a replica's live rows and bytes. */
+export interface SizeDelta {
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+const NO_DELTA: SizeDelta = { rows: 0, bytes: 0 };
+
+function toVersion(row: Record<string, SQLOutputValue>): RowVersion {
+  return {
+    key: text(row, 'key'),
+    seq: integer(row, 'seq'),
+    at: { wallMs: integer(row, 'wall_ms'), counter: integer(row, 'counter') },
+    value: textOrNull(row, 'value'),
+  };
+}
+
+const sizeOf = (version: { key: string; value: string | null } | undefined): SizeDelta =>
+  version === undefined || version.value === null
+    ? NO_DELTA
+    : { rows: 1, bytes: utf8Bytes(version.key) + utf8Bytes(version.value) };
+
+/** Row versions, written with their log entry; a reader sees those up to the commit sequence only (R5). */
+export class RowTable {
+  private readonly upsert: StatementSync;
+  private readonly newest: StatementSync;
+  private readonly page: StatementSync;
+  private readonly openPage: StatementSync;
+  private readonly deleteVersion: StatementSync;
+  private readonly deleteBelow: StatementSync;
+
+  constructor(db: DatabaseSync) {
+    // One batch may change a key twice: the last change wins, as the entry is one version.
+    this.upsert = db.prepare(
+      'INSERT OR REPLACE INTO row_versions (storage_id, key, seq, wall_ms, counter, value) VALUES (?,?,?,?,?,?)',
+    );
+    this.newest = db.prepare(
+      'SELECT * FROM row_versions WHERE storage_id = ? AND key = ? AND seq <= ? ORDER BY seq DESC LIMIT 1',
+    );
+    // A skip scan: one index seek for each key, however many versions it has.
+    const scan = (end: string): string => `
+      WITH RECURSIVE k(key) AS (
+        SELECT * FROM (SELECT min(key) FROM row_versions WHERE storage_id = :id AND key >= :from ${end})
+        UNION ALL
+        SELECT (SELECT min(key) FROM row_versions WHERE storage_id = :id AND key > k.key ${end}) FROM k WHERE k.key IS NOT NULL
+        LIMIT :limit
+      )
+      SELECT k.key AS key, coalesce(v.seq, 0) AS seq, coalesce(v.wall_ms, 0) AS wall_ms, coalesce(v.counter, 0) AS counter, v.value AS value
+      FROM k LEFT JOIN row_versions v ON v.storage_id = :id AND v.key = k.key
+        AND v.seq = (SELECT max(seq) FROM row_versions WHERE storage_id = :id AND key = k.key AND seq <= :at)
+      WHERE k.key IS NOT NULL ORDER BY k.key`;
+    this.page = db.prepare(scan('AND key < :to'));
+    this.openPage = db.prepare(scan(''));
+    this.deleteVersion = db.prepare('DELETE FROM row_versions WHERE storage_id = ? AND key = ? AND seq = ?');
+    this.deleteBelow = db.prepare('DELETE FROM row_versions WHERE storage_id = ? AND key = ? AND seq < ?');
+  }
+
+  get(storageId: number, key: string, atSeq: number): RowVersion | undefined {
+    const row = this.newest.get(storageId, key, atSeq);
+    return row === undefined ? undefined : toVersion(row);
+  }
+
+  scan(storageId: number, range: { from: string; to: string | null }, atSeq: number, limit: number): RowVersion[] {
+    const common = { id: storageId, from: range.from, at: atSeq, limit };
+    const rows = range.to === null ? this.openPage.all(common) : this.page.all({ ...common, to: range.to });
+    return rows.map(toVersion);
+  }
+
+  put(storageId: number, seq: number, at: HybridTimestamp, change: RowChange): SizeDelta {
+    const before = sizeOf(this.get(storageId, change.key, seq));
+    this.load(storageId, { key: change.key, seq, at, value: change.value });
+    const after = sizeOf(change);
+    return { rows: after.rows - before.rows, bytes: after.bytes - before.bytes };
+  }
+
+  load(storageId: number, version: RowVersion): void {
+    const { key, seq, at, value } = version;
+    this.upsert.run(storageId, key, seq, at.wallMs, at.counter, value);
+  }
+
+  /** Undoes `put` of the newest version. */
+  undo(storageId: number, seq: number, key: string): SizeDelta {
+    const gone = this.get(storageId, key, seq);
+    if (gone?.seq !== seq) return NO_DELTA;
+    this.deleteVersion.run(storageId, key, seq);
+    const before = sizeOf(gone);
+    const after = sizeOf(this.get(storageId, key, seq));
+    return { rows: after.rows - before.rows, bytes: after.bytes - before.bytes };
+  }
+
+  /** Drops versions of `key` that no read at or above `horizonSeq` can see; a tombstone at the horizon goes too. */
+  forget(storageId: number, key: string, horizonSeq: number): void {
+    const newest = this.get(storageId, key, horizonSeq);
+    if (newest === undefined) return;
+    this.deleteBelow.run(storageId, key, newest.seq);
+    if (newest.value === null) this.deleteVersion.run(storageId, key, newest.seq);
+  }
+}

@@ -1,0 +1,355 @@
+import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
+import { nextTimestamp } from '../engine/hlc.ts';
+import type { EngineTransaction, ReplicaMeta } from '../engine/types.ts';
+import type { StorageError } from '../engine/storage-error.ts';
+import { err, ok } from '../../shared/domain/result.ts';
+import type { Result } from '../../shared/domain/result.ts';
+import type { Timer } from '../../shared/domain/environment.ts';
+import { ackState, applyDescriptor, proposalRefused, proposalSent, proposalUnknown } from './ack-set.ts';
+import { spawn } from './context.ts';
+import type { HostContext } from './context.ts';
+import { PeerLink } from './peer-link.ts';
+import type { LinkOwner } from './peer-link.ts';
+import { nextProposal } from './proposals.ts';
+import type { Proposal } from './proposals.ts';
+import { WriteWaiters } from './write-waiters.ts';
+import type { ClientWrite, WriteOutcome } from './write-waiters.ts';
+
+/** Committed entries that one append may push out of the kept history, so that compaction keeps pace with writing. */
+const COMPACT_ENTRIES_PER_WRITE = 8;
+/** Pause before a proposal that failed or was refused is made again, ms. */
+const PROPOSAL_RETRY_MS = 300;
+/** Between two reports that a node does not hold its replica, ms. */
+const MISSING_REPORT_MS = 5_000;
+
+/**
+ * One term of one leader: from the durable promise of the epoch until it is deposed, steps down, or its registration ends.
+ * ESTABLISHING: the no-op is not yet committed, nothing is served (R5). A term that ended never begins again: what it had
+ * required or proposed is forgotten, so the node leads again only under a higher epoch.
+ */
+export type LeadershipState = 'ESTABLISHING' | 'SERVING' | 'STEPPING_DOWN' | 'ENDED';
+
+export class Leadership implements LinkOwner {
+  readonly shardId: string;
+  readonly epoch: number;
+  readonly nodeId: string;
+  readonly nodeEpoch: number;
+  private readonly context: HostContext;
+  private readonly replicaId: string;
+  private readonly links = new Map<string, PeerLink>();
+  private readonly waiters: WriteWaiters;
+  private readonly pins = new Set<{ readonly seq: number }>();
+  private current: WireDescriptor;
+  private phase: LeadershipState = 'ESTABLISHING';
+  private noopSeq = Infinity;
+  private durableSeq = 0;
+  private committed = 0;
+  private ticker: Timer | null = null;
+  private taking: Promise<Result<void, StorageError | 'STALE'>> | null = null;
+  private proposing = false;
+  private proposeNotBeforeMs = 0;
+  private missingReportedMs = -Infinity;
+
+  constructor(context: HostContext, descriptor: WireDescriptor) {
+    this.context = context;
+    this.shardId = descriptor.shard_id;
+    this.epoch = descriptor.epoch;
+    this.nodeId = descriptor.leader.node_id;
+    this.nodeEpoch = descriptor.leader.node_epoch;
+    this.replicaId = descriptor.leader.replica_id;
+    this.current = descriptor;
+    this.waiters = new WriteWaiters(context.env.timers);
+  }
+
+  state(): LeadershipState {
+    return this.phase;
+  }
+
+  descriptor(): WireDescriptor {
+    return this.current;
+  }
+
+  commitSeq(): number {
+    return this.committed;
+  }
+
+  meta(): ReplicaMeta | undefined {
+    const meta = this.context.engine.replica(this.shardId);
+    return meta?.replicaId === this.replicaId ? meta : undefined;
+  }
+
+  /** L3, E1: the node may answer as leader now. To be asked after the read, and after the ack set was evaluated (R5). */
+  entitled(): boolean {
+    if (!this.context.selfFencing) return this.phase !== 'ENDED';
+    const registration = this.context.lease.registration();
+    return this.phase !== 'ENDED' && registration?.nodeEpoch === this.nodeEpoch && this.context.lease.held();
+  }
+
+  /**
+   * Takes up the epoch: promises it and appends a no-op, in one fsync (R5), then replicates. Serves once the no-op is
+   * committed. STALE: the replica promised more, gave a receipt, or led this epoch before.
+   */
+  establish(): Promise<Result<void, StorageError | 'STALE'>> {
+    this.taking ??= this.takeUp();
+    return this.taking;
+  }
+
+  private async takeUp(): Promise<Result<void, StorageError | 'STALE'>> {
+    const { commits, env } = this.context;
+    const taken = await commits.submit((tx): ReplicaMeta | null => {
+      const meta = tx.replica(this.shardId);
+      if (meta?.replicaId !== this.replicaId || !mayLead(meta, this.epoch)) return null;
+      const newer = meta.descriptor.generation < this.current.generation;
+      tx.patchReplica(this.shardId, { maxEpoch: this.epoch, ...(newer ? { descriptor: this.current } : {}) });
+      return tx.append(
+        this.shardId,
+        [
+          {
+            epoch: this.epoch,
+            seq: meta.last.seq + 1,
+            writeId: null,
+            fingerprint: '',
+            changes: [],
+            at: nextTimestamp(meta.lastAt, env.clock.wallMs()),
+          },
+        ],
+        meta.commitSeq,
+      );
+    });
+    if (!taken.ok) {
+      this.end();
+      return taken;
+    }
+    if (taken.value === null || this.phase === 'ENDED') {
+      this.end();
+      return err('STALE');
+    }
+    this.noopSeq = taken.value.last.seq;
+    this.durableSeq = taken.value.last.seq;
+    this.committed = taken.value.commitSeq;
+    this.connect();
+    this.tick();
+    this.progressed();
+    return ok(undefined);
+  }
+
+  /** Notes a newer generation of this epoch's descriptor. */
+  apply(descriptor: WireDescriptor): void {
+    if (descriptor.epoch !== this.epoch || this.phase === 'ENDED') return;
+    if (descriptor.generation > this.current.generation) {
+      this.current = descriptor;
+      for (const link of this.links.values()) applyDescriptor(link, descriptor);
+    } else if (descriptor.generation === this.current.generation) {
+      // Same facts, perhaps newer addresses.
+      this.current = descriptor;
+    } else return;
+    if (this.noopSeq === Infinity) return;
+    this.connect();
+    this.progressed();
+  }
+
+  /** Writes through the log. The entry is durable here before it is sent anywhere. */
+  async write(write: ClientWrite): Promise<WriteOutcome> {
+    const { commits, tuning } = this.context;
+    if (!this.entitled()) return { kind: 'REFUSED', code: 'NO_LEASE', message: 'the node has no valid lease' };
+    const deadlineMs = this.context.env.clock.monotonicMs() + tuning.writeTimeoutMs;
+    const appended = await commits.submit((tx) => this.appendWrite(tx, write));
+    if (!appended.ok) return { kind: 'REFUSED', code: 'STORAGE', message: appended.error.message };
+    if ('code' in appended.value) return { kind: 'REFUSED', ...appended.value };
+    const { seq, at } = appended.value;
+    if (this.phase === 'ENDED')
+      return { kind: 'UNKNOWN', message: 'the leadership ended before the write was committed' };
+    this.durableSeq = Math.max(this.durableSeq, seq);
+    const remainingMs = Math.max(0, deadlineMs - this.context.env.clock.monotonicMs());
+    const outcome = this.waiters.wait(seq, remainingMs);
+    for (const link of this.links.values()) link.wake();
+    this.progressed();
+    if ((await outcome) === 'ACKNOWLEDGED') return { kind: 'ACKNOWLEDGED', at };
+    return { kind: 'UNKNOWN', message: 'the write was not acknowledged in time' };
+  }
+
+  /** Evaluates the ack set, advances the commit, then checks the lease and acknowledges (R5). */
+  progressed(): void {
+    if (this.phase === 'ENDED') return;
+    const { ackedSeq, members } = ackState(this.durableSeq, this.links.values());
+    if (members < this.current.min_in_sync) return;
+    if (ackedSeq >= this.noopSeq && ackedSeq > this.committed) this.committed = ackedSeq;
+    if (this.phase === 'ESTABLISHING' && this.committed >= this.noopSeq) {
+      this.phase = 'SERVING';
+      this.announce('SERVING');
+    }
+    if (this.waiters.size > 0 && this.entitled()) this.waiters.acknowledge(this.committed);
+    if (this.phase !== 'STEPPING_DOWN') this.propose();
+  }
+
+  deposed(maxEpoch: number): void {
+    this.context.env.log.warn('deposed', { shard: this.shardId, epoch: this.epoch, max_epoch: maxEpoch });
+    this.end();
+    this.context.refresh(this.shardId);
+  }
+
+  missing(link: PeerLink, storeUuid: string): void {
+    const { env, reporter } = this.context;
+    const nowMs = env.clock.monotonicMs();
+    if (nowMs - this.missingReportedMs < MISSING_REPORT_MS || !this.entitled()) return;
+    this.missingReportedMs = nowMs;
+    const { generation } = this.current;
+    const report = reporter.report({
+      type: 'missing_replica',
+      shard_id: this.shardId,
+      epoch: this.epoch,
+      generation,
+      replica_id: link.replicaId,
+      node_epoch: link.listed().node_epoch,
+      store_uuid: storeUuid,
+    });
+    spawn(
+      env,
+      'report a missing replica',
+      report.then((result) => {
+        if (result.ok && result.value.descriptor !== null) this.context.adopt(result.value.descriptor);
+      }),
+    );
+  }
+
+  pin(seq: number): () => void {
+    const held = { seq };
+    this.pins.add(held);
+    return () => this.pins.delete(held);
+  }
+
+  /** Entries that the slowest other replica is behind. */
+  lagEntries(): number {
+    let slowest = this.durableSeq;
+    for (const link of this.links.values()) slowest = Math.min(slowest, link.matchSeq);
+    return this.durableSeq - slowest;
+  }
+
+  /** Accepts nothing new and waits until what is in flight is acknowledged, at most `settleMs`. Then the term is over. */
+  async stepDown(): Promise<void> {
+    if (this.phase === 'ENDED') return;
+    this.phase = 'STEPPING_DOWN';
+    const { env, tuning } = this.context;
+    const deadlineMs = env.clock.monotonicMs() + tuning.settleMs;
+    while (this.waiters.size > 0 && env.clock.monotonicMs() < deadlineMs) await env.timers.sleep(tuning.tickMs / 10);
+    this.end();
+  }
+
+  end(): void {
+    if (this.phase === 'ENDED') return;
+    const announced = this.phase !== 'ESTABLISHING';
+    this.phase = 'ENDED';
+    this.ticker?.cancel();
+    for (const link of this.links.values()) link.stop();
+    this.waiters.endAll();
+    if (announced) this.announce('ENDED');
+  }
+
+  private appendWrite(
+    tx: EngineTransaction,
+    write: ClientWrite,
+  ):
+    | { seq: number; at: ReplicaMeta['lastAt'] }
+    | { code: 'NOT_LEADER' | 'WRITE_ID_REUSED' | 'NOT_ENOUGH_REPLICAS'; message: string } {
+    const meta = tx.replica(this.shardId);
+    if (this.phase !== 'SERVING' || meta?.replicaId !== this.replicaId || meta.maxEpoch !== this.epoch)
+      return { code: 'NOT_LEADER', message: 'the node does not lead the shard' };
+    const known = tx.write(meta, write.writeId);
+    if (known !== undefined) {
+      if (known.fingerprint === write.fingerprint) return { seq: known.seq, at: known.at };
+      return { code: 'WRITE_ID_REUSED', message: 'the write id was used for another write' };
+    }
+    const { members } = ackState(this.durableSeq, this.links.values());
+    if (members < this.current.min_in_sync)
+      return {
+        code: 'NOT_ENOUGH_REPLICAS',
+        message: `${members} replicas in sync, ${this.current.min_in_sync} are needed`,
+      };
+    const at = nextTimestamp(meta.lastAt, this.context.env.clock.wallMs());
+    const { writeId, fingerprint, changes } = write;
+    const seq = meta.last.seq + 1;
+    tx.append(this.shardId, [{ epoch: this.epoch, seq, writeId, fingerprint, changes, at }], this.committed);
+    tx.compact(this.shardId, COMPACT_ENTRIES_PER_WRITE, Math.min(Infinity, ...[...this.pins].map((pin) => pin.seq)));
+    return { seq, at };
+  }
+
+  /** Links to every other replica that the descriptor lists; a replica that left it is let go. */
+  private connect(): void {
+    const listed = new Map(this.current.replicas.map((replica) => [replica.replica_id, replica]));
+    listed.delete(this.replicaId);
+    for (const [replicaId, link] of this.links) {
+      const entry = listed.get(replicaId);
+      if (entry !== undefined) link.update(entry);
+      else if (!link.required) {
+        link.stop();
+        this.links.delete(replicaId);
+      }
+    }
+    for (const [replicaId, entry] of listed) {
+      if (this.links.has(replicaId)) continue;
+      const link = new PeerLink(this.context, this, entry);
+      this.links.set(replicaId, link);
+      link.start();
+    }
+  }
+
+  private tick(): void {
+    if (this.phase === 'ENDED') return;
+    if (this.context.engine.failure() !== null) {
+      this.end();
+      return;
+    }
+    this.progressed();
+    this.ticker = this.context.env.timers.after(this.context.tuning.tickMs, () => this.tick());
+  }
+
+  /** E5: a node without a lease must not shrink the set; it proposes nothing. */
+  private propose(): void {
+    const { env, tuning } = this.context;
+    const nowMs = env.clock.monotonicMs();
+    const meta = this.meta();
+    if (this.proposing || nowMs < this.proposeNotBeforeMs || meta === undefined || !this.entitled()) return;
+    const links = [...this.links.values()];
+    const next = nextProposal({ descriptor: this.current, links, lastSeq: meta.last.seq, nowMs, tuning });
+    if (next === null) return;
+    this.proposing = true;
+    spawn(env, 'propose a replica status', this.carryOut(next));
+  }
+
+  private async carryOut({ link, status, report }: Proposal): Promise<void> {
+    const { env, reporter } = this.context;
+    if (status === 'IN_SYNC') {
+      link.proposedAs = { nodeEpoch: report.node_epoch, storeUuid: report.store_uuid };
+      proposalSent(link, report.generation);
+    }
+    const outcome = await reporter.report(report);
+    this.proposing = false;
+    if (this.phase === 'ENDED') return;
+    const applied = outcome.ok && outcome.value.outcome === 'APPLIED';
+    if (!applied) this.proposeNotBeforeMs = env.clock.monotonicMs() + PROPOSAL_RETRY_MS;
+    if (!outcome.ok) {
+      if (status === 'IN_SYNC') proposalUnknown(link);
+      return;
+    }
+    const { descriptor } = outcome.value;
+    if (descriptor !== null) this.context.adopt(descriptor);
+    if (status === 'IN_SYNC' && outcome.value.outcome === 'REFUSED') proposalRefused(link, report.generation);
+    this.progressed();
+  }
+
+  private announce(kind: 'SERVING' | 'ENDED'): void {
+    const { env, observer } = this.context;
+    env.log.info(kind === 'SERVING' ? 'leading' : 'no longer leading', { shard: this.shardId, epoch: this.epoch });
+    observer.onLeadership?.({ kind, shardId: this.shardId, epoch: this.epoch, atMs: env.clock.monotonicMs() });
+  }
+}
+
+/** Whether a replica's durable record lets it take up `epoch`: its promise (I-5), its receipt (E2), its log, its directory (L4). */
+export function mayLead(meta: ReplicaMeta, epoch: number): boolean {
+  return (
+    meta.intact &&
+    meta.maxEpoch <= epoch &&
+    meta.last.epoch < epoch &&
+    (meta.receipt === null || meta.receipt.epoch < epoch)
+  );
+}

@@ -1,0 +1,188 @@
+import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
+import type { StepDownReceipt } from '../../shared/contracts/node/commands.ts';
+import type { StorageError } from '../engine/storage-error.ts';
+import type { ReplicaMeta } from '../engine/types.ts';
+import { err, ok } from '../../shared/domain/result.ts';
+import type { Result } from '../../shared/domain/result.ts';
+import { spawn } from './context.ts';
+import type { HostContext } from './context.ts';
+import { Leadership, mayLead } from './leadership.ts';
+
+/** A follower's side of a session (R2). In memory only: it ends with the process, the registration, or a newer session. */
+export interface FollowerSession {
+  readonly sessionId: string;
+  readonly epoch: number;
+  /** The follower's own node epoch when the session was opened. */
+  readonly nodeEpoch: number;
+  /** A chunk of a snapshot is being written. */
+  loading: boolean;
+  /** A snapshot that is being loaded. */
+  staging: {
+    readonly snapshotId: string;
+    readonly storageId: number;
+    nextChunk: number;
+    rows: number;
+    bytes: number;
+  } | null;
+}
+
+/** Pause before a leader whose disk refused the no-op tries again to take up its epoch, ms. */
+const ESTABLISH_RETRY_MS = 1_000;
+
+/** What a node knows and does about one replica that it holds, beyond what the engine stores. */
+export class ShardReplica {
+  readonly shardId: string;
+  readonly replicaId: string;
+  private readonly context: HostContext;
+  private known: WireDescriptor;
+  private led: Leadership | null = null;
+  private removed = false;
+  session: FollowerSession | null = null;
+  /** Monotonic ms at which a leader was last heard, or the replica began to listen. */
+  lastHeardMs: number;
+  /** Next report of a silent leader, and the pause after it. */
+  reportDueMs = Infinity;
+  reportPauseMs = 0;
+  /** Requests of clients since the last statistics. */
+  requests = 0;
+
+  constructor(context: HostContext, meta: ReplicaMeta) {
+    this.context = context;
+    this.shardId = meta.shardId;
+    this.replicaId = meta.replicaId;
+    this.known = meta.descriptor;
+    this.lastHeardMs = 0;
+    this.heard();
+  }
+
+  /** Newest descriptor known; persisted or about to be. */
+  descriptor(): WireDescriptor {
+    return this.known;
+  }
+
+  leadership(): Leadership | null {
+    if (this.led?.state() === 'ENDED') this.led = null;
+    return this.led;
+  }
+
+  /** The durable record; undefined once the replica was destroyed. */
+  meta(): ReplicaMeta | undefined {
+    const meta = this.context.engine.replica(this.shardId);
+    return meta?.replicaId === this.replicaId ? meta : undefined;
+  }
+
+  /** Nothing of a lower epoch is accepted (I-5): the durable promise, or the epoch of a descriptor that is known. */
+  promisedEpoch(): number {
+    return Math.max(this.meta()?.maxEpoch ?? 0, this.known.epoch);
+  }
+
+  /** A leader was heard: its silence is measured from now, with jitter so that a node's death is not reported by all at once. */
+  heard(): void {
+    const { env, tuning } = this.context;
+    this.lastHeardMs = env.clock.monotonicMs();
+    this.reportPauseMs = tuning.silentLeaderMs;
+    this.reportDueMs = this.lastHeardMs + tuning.silentLeaderMs * (1 + env.random.next() / 2);
+  }
+
+  /** True if the newest descriptor lists this replica. */
+  isListed(): boolean {
+    return this.known.replicas.some((replica) => replica.replica_id === this.replicaId);
+  }
+
+  /**
+   * Acts on a descriptor from any source: keeps the newest generation, ends a term that it supersedes, takes up one that it
+   * gives. Never goes back to an older generation; the same generation may bring newer addresses.
+   */
+  adopt(descriptor: WireDescriptor): void {
+    if (descriptor.shard_id !== this.shardId || this.removed) return;
+    const { generation, epoch } = this.known;
+    if (descriptor.generation < generation || descriptor.epoch < epoch) return;
+    const isNewer = descriptor.generation > generation;
+    this.known = descriptor;
+    if (isNewer) this.persist(descriptor);
+    const leadership = this.leadership();
+    if (leadership !== null && descriptor.epoch > leadership.epoch) leadership.end();
+    else leadership?.apply(descriptor);
+    this.considerLeading();
+  }
+
+  /** E1: takes up a term only under the node epoch of the present registration, in the directory that holds the copy. */
+  considerLeading(): void {
+    const registration = this.context.lease.registration();
+    const { leader, epoch } = this.known;
+    const meta = this.meta();
+    if (registration === null || meta === undefined || this.removed || this.leadership() !== null) return;
+    if (leader.node_id !== registration.nodeId || leader.replica_id !== this.replicaId) return;
+    if (leader.node_epoch !== registration.nodeEpoch || meta.storeUuid !== registration.storeUuid) return;
+    if (!mayLead(meta, epoch)) return;
+    const leadership = new Leadership(this.context, this.known);
+    this.led = leadership;
+    this.endSession();
+    spawn(this.context.env, 'take up leadership', this.establish(leadership));
+  }
+
+  /** E2: ends the term and persists the receipt before it is given. STALE: the replica promised or knows a higher epoch. */
+  async stepDown(epoch: number): Promise<Result<StepDownReceipt, StorageError | 'STALE'>> {
+    const leadership = this.leadership();
+    if (leadership !== null && leadership.epoch <= epoch) await leadership.stepDown();
+    const generation = this.known.generation;
+    const persisted = await this.context.commits.submit((tx): NonNullable<ReplicaMeta['receipt']> | null => {
+      const meta = tx.replica(this.shardId);
+      if (meta?.replicaId !== this.replicaId || meta.maxEpoch > epoch) return null;
+      const before = meta.receipt?.epoch === epoch ? meta.receipt.generation : 0;
+      const receipt = { epoch, generation: Math.max(before, generation) };
+      if (meta.receipt !== null && meta.receipt.epoch > epoch) return null;
+      tx.patchReplica(this.shardId, { receipt, maxEpoch: Math.max(meta.maxEpoch, epoch) });
+      return receipt;
+    });
+    if (!persisted.ok) return persisted;
+    if (persisted.value === null) return err('STALE');
+    return ok({ shard_id: this.shardId, replica_id: this.replicaId, ...persisted.value });
+  }
+
+  /** The registration changed: terms and sessions of older node epochs are void (E1, R2). */
+  voidSessions(): void {
+    this.leadership()?.end();
+    this.endSession();
+    this.heard();
+  }
+
+  endSession(): void {
+    const staging = this.session?.staging ?? null;
+    if (staging !== null) this.context.engine.releaseStaging(staging.storageId);
+    this.session = null;
+  }
+
+  /** The replica is destroyed, or the host closes: nothing is taken up any more. */
+  retire(): void {
+    this.removed = true;
+    this.leadership()?.end();
+    this.endSession();
+  }
+
+  private async establish(leadership: Leadership): Promise<void> {
+    const { env } = this.context;
+    const taken = await leadership.establish();
+    if (taken.ok || taken.error === 'STALE') return;
+    env.log.error('cannot take up leadership', { shard: this.shardId, error: taken.error.message });
+    await env.timers.sleep(ESTABLISH_RETRY_MS);
+    this.considerLeading();
+  }
+
+  private persist(descriptor: WireDescriptor): void {
+    const { env, commits } = this.context;
+    const written = commits.submit((tx) => {
+      const meta = tx.replica(this.shardId);
+      if (meta?.replicaId !== this.replicaId || meta.descriptor.generation >= descriptor.generation) return;
+      // Knowing of an epoch is as good as a promise: its leader was chosen after the old one was fenced or gave its receipt.
+      tx.patchReplica(this.shardId, { descriptor, maxEpoch: Math.max(meta.maxEpoch, descriptor.epoch) });
+    });
+    spawn(
+      env,
+      'persist a descriptor',
+      written.then((result) => {
+        if (!result.ok) env.log.error('descriptor not persisted', { shard: this.shardId, error: result.error.message });
+      }),
+    );
+  }
+}

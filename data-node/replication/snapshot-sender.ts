@@ -1,0 +1,132 @@
+import {
+  SNAPSHOT_CHUNK_BYTES_MAX,
+  SNAPSHOT_CHUNK_ITEMS_MAX,
+  snapshotResponseSchema,
+} from '../../shared/contracts/node/replication.ts';
+import type { SnapshotRequest } from '../../shared/contracts/node/replication.ts';
+import { utf8Bytes } from '../../shared/domain/keys.ts';
+import { err, ok } from '../../shared/domain/result.ts';
+import type { Result } from '../../shared/domain/result.ts';
+import type { LogPosition, ReplicaMeta, RowVersion } from '../engine/types.ts';
+import type { HostContext } from './context.ts';
+import { callPeer } from './peer-call.ts';
+import type { PeerAddress, PeerFailure } from './peer-call.ts';
+import type { LinkOwner } from './peer-link.ts';
+import { toWireTime } from './wire.ts';
+
+interface Destination {
+  readonly address: PeerAddress;
+  readonly sessionId: string;
+  /** False once the snapshot is no longer of use. */
+  readonly wanted: () => boolean;
+}
+
+type Chunk = Pick<SnapshotRequest, 'rows' | 'writes' | 'last'>;
+
+/** Rows looked at for one chunk: a page of values of the largest size would hold 250 MB, so pages are small. */
+const SCAN_ROWS = 64;
+
+/**
+ * Sends the committed state to a follower that the log can't catch up, chunk by chunk. Versions are kept (pinned) while it
+ * lasts, so that all chunks show one state. Answers the position from which the log continues.
+ */
+export async function sendSnapshot(
+  context: HostContext,
+  owner: LinkOwner,
+  to: Destination,
+): Promise<Result<LogPosition, PeerFailure>> {
+  const { env, tuning, engine, peers } = context;
+  const gone = (why: string) => err({ code: 'UNREACHABLE' as const, message: `snapshot given up: ${why}` });
+  const start = owner.meta();
+  if (start === undefined) return gone('the replica is gone');
+  const seq = owner.commitSeq();
+  const epoch = engine.epochAt(start, seq);
+  if (epoch === null) return gone('the log moved on');
+  const at = { epoch, seq };
+  const atTime = engine.entries(start, seq, { entries: 1, bytes: 0 })[0]?.at ?? start.lastAt;
+  const unpin = owner.pin(seq + 1);
+  const deadlineMs = env.clock.monotonicMs() + tuning.snapshotMsMax;
+  const snapshotId = env.random.hex(12);
+  try {
+    const chunks = readChunks(context, start, seq);
+    for (let number = 0; ; number++) {
+      const meta = owner.meta();
+      if (meta?.storageId !== start.storageId || !to.wanted()) return gone('no longer wanted');
+      if (env.clock.monotonicMs() > deadlineMs) return gone('it took too long');
+      const chunk = chunks.next();
+      if (chunk.done === true) return ok(at);
+      const answer = await callPeer(
+        peers,
+        to.address,
+        {
+          verb: 'snapshot',
+          timeoutMs: tuning.snapshotChunkTimeoutMs,
+          body: {
+            session_id: to.sessionId,
+            shard_id: owner.shardId,
+            epoch: owner.epoch,
+            snapshot_id: snapshotId,
+            chunk: number,
+            at,
+            at_time: toWireTime(atTime),
+            ...chunk.value,
+          },
+        },
+        snapshotResponseSchema,
+      );
+      if (!answer.ok) return answer;
+    }
+  } finally {
+    unpin();
+  }
+}
+
+function* readChunks(context: HostContext, meta: ReplicaMeta, atSeq: number): Generator<Chunk> {
+  const { engine } = context;
+  let from = '';
+  let rows: RowVersion[] = [];
+  let bytes = 0;
+  const chunk = (): Chunk => {
+    const full: Chunk = {
+      rows: rows.map((row) => ({ key: row.key, seq: row.seq, at: toWireTime(row.at), value: row.value })),
+      writes: [],
+      last: false,
+    };
+    rows = [];
+    bytes = 0;
+    return full;
+  };
+  for (;;) {
+    const page = engine.scan(meta, { from, to: null }, atSeq, SCAN_ROWS);
+    for (const row of page) {
+      if (row.value === null) continue;
+      const size = utf8Bytes(row.key) + utf8Bytes(row.value);
+      if (rows.length > 0 && bytes + size > SNAPSHOT_CHUNK_BYTES_MAX) yield chunk();
+      rows.push(row);
+      bytes += size;
+      if (rows.length === SNAPSHOT_CHUNK_ITEMS_MAX) yield chunk();
+    }
+    const last = page.at(-1);
+    if (page.length < SCAN_ROWS || last === undefined) break;
+    // The smallest key above `last`, in byte order.
+    from = `${last.key}\u0000`;
+  }
+  yield chunk();
+  let afterSeq = 0;
+  for (;;) {
+    const writes = engine.writes(meta, afterSeq, atSeq, SNAPSHOT_CHUNK_ITEMS_MAX);
+    const done = writes.length < SNAPSHOT_CHUNK_ITEMS_MAX;
+    yield {
+      rows: [],
+      writes: writes.map((write) => ({
+        write_id: write.writeId,
+        seq: write.seq,
+        fingerprint: write.fingerprint,
+        at: toWireTime(write.at),
+      })),
+      last: done,
+    };
+    if (done) return;
+    afterSeq = writes.at(-1)?.seq ?? atSeq;
+  }
+}

@@ -1,0 +1,56 @@
+import { HEARTBEAT_SHARDS_MAX } from '../../shared/contracts/node/heartbeat.ts';
+import type { HeartbeatRequest } from '../../shared/contracts/node/heartbeat.ts';
+import type { HostContext } from './context.ts';
+import type { ShardReplica } from './shard-replica.ts';
+
+type Stats = NonNullable<HeartbeatRequest['stats']>;
+
+/** What a node tells of its shards on the slower beat: the sums, and its busiest and changed shards. */
+export class Statistics {
+  private readonly context: HostContext;
+  private sinceMs: number;
+  /** Role and serving of each shard as last told, to find the changed ones. */
+  private told = new Map<string, string>();
+
+  constructor(context: HostContext) {
+    this.context = context;
+    this.sinceMs = context.env.clock.monotonicMs();
+  }
+
+  /** Counts requests since the last call. */
+  take(replicas: readonly ShardReplica[]): Stats {
+    const nowMs = this.context.env.clock.monotonicMs();
+    const seconds = Math.max(0.001, (nowMs - this.sinceMs) / 1000);
+    this.sinceMs = nowMs;
+    const told = new Map<string, string>();
+    const shards = replicas.flatMap((replica) => {
+      const meta = replica.meta();
+      if (meta === undefined) return [];
+      const leadership = replica.leadership();
+      const state = leadership?.state();
+      const serving = (state === 'SERVING' || state === 'STEPPING_DOWN') && leadership?.entitled() === true;
+      const role = leadership === null ? ('FOLLOWER' as const) : ('LEADER' as const);
+      const label = `${role} ${serving}`;
+      told.set(replica.shardId, label);
+      const changed = this.told.get(replica.shardId) !== label;
+      const { requests } = replica;
+      replica.requests = 0;
+      const lag = leadership?.lagEntries() ?? 0;
+      const { shardId } = replica;
+      const { bytes, rows } = meta;
+      return [{ changed, requests, shard: { shard_id: shardId, role, serving, bytes, rows, lag_entries: lag } }];
+    });
+    this.told = told;
+    const ranked = [...shards].sort(
+      (left, right) => Number(right.changed) - Number(left.changed) || right.requests - left.requests,
+    );
+    return {
+      shards: shards.length,
+      leaders: shards.filter(({ shard }) => shard.role === 'LEADER').length,
+      bytes: shards.reduce((sum, { shard }) => sum + shard.bytes, 0),
+      requests_per_second: shards.reduce((sum, { requests }) => sum + requests, 0) / seconds,
+      fsync_ms_p99: this.context.commits.fsyncMsP99(),
+      busiest: ranked.slice(0, HEARTBEAT_SHARDS_MAX).map(({ shard }) => shard),
+    };
+  }
+}
