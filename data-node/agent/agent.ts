@@ -27,11 +27,6 @@ export interface AgentOptions {
   readonly address: NodeAddress;
   /** For a directory that never registered; null when it did. */
   readonly joinToken: string | null;
-  /**
-   * 'off' only in a control run that shows that a measurement can find double leaders: the node then believes in its
-   * lease until it is told of the fence.
-   */
-  readonly selfFencing: 'on' | 'off';
 }
 
 /** How `run` ends. */
@@ -88,7 +83,6 @@ export class Agent {
     held: () => {
       const session = this.session;
       if (session === null || session.ended !== null) return false;
-      if (this.options.selfFencing === 'off') return true;
       return session.leaseHeldAt(this.options.environment.clock.monotonicMs());
     },
   };

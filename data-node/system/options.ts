@@ -1,0 +1,110 @@
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { hostSchema, nodeIdSchema, zoneSchema } from '../../shared/contracts/primitives.ts';
+import { err, ok } from '../../shared/domain/result.ts';
+import type { Result } from '../../shared/domain/result.ts';
+
+export interface NodeOptions {
+  readonly nodeId: string;
+  readonly zone: string;
+  readonly host: string;
+  /** 0: the port used last, else a free one. */
+  readonly port: number;
+  readonly dataDir: string;
+  readonly controlPlaneUrl: string;
+  readonly joinToken: string | null;
+  /** Stop when the parent process is gone. */
+  readonly exitWithParent: boolean;
+  /** Where every answer given as leader is noted, for the search for double leaders; null: nowhere. */
+  readonly serveLog: string | null;
+  /** False only in a benchmark's control run, which shows that its measure of double leaders can fail. */
+  readonly selfFencing: boolean;
+}
+
+export const USAGE = `Usage: node data-node/main.ts --node-id ID --zone ZONE --data-dir DIR --control-plane URL [options]
+
+  --host HOST              address to listen on and to be reached at (default: 127.0.0.1)
+  --port N                 port; 0 is the one used last, else a free one (default: 0)
+  --join-token-file FILE   join token of a new node (else SHARDKEEPER_JOIN_TOKEN); never on the command line
+  --exit-with-parent       stop when standard input or the parent's channel closes
+  --serve-log FILE         note every answer given as leader, for benchmarks
+  --without-self-fencing   serve on without a lease: for a benchmark's control run, never with data that matters
+  --help                   this text
+
+Standard output carries one JSON line when the node listens: {"event":"listening","node_id","host","port","pid"}.
+Exit codes: 0 stopped, 1 failed, 2 wrong usage, 3 data directory refused, 4 port refused, 5 refused by the control plane.`;
+
+const MISSING = (name: string): Result<never, string> => err(`--${name} is missing`);
+
+/** Reads the command line. An error is a text for the operator; 'HELP' asks for the usage. */
+export function readOptions(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Result<NodeOptions | 'HELP', string> {
+  let values;
+  try {
+    ({ values } = parseArgs({
+      args: [...args],
+      options: {
+        'node-id': { type: 'string' },
+        zone: { type: 'string' },
+        host: { type: 'string', default: '127.0.0.1' },
+        port: { type: 'string', default: '0' },
+        'data-dir': { type: 'string' },
+        'control-plane': { type: 'string' },
+        'join-token-file': { type: 'string' },
+        'exit-with-parent': { type: 'boolean', default: false },
+        'serve-log': { type: 'string' },
+        'without-self-fencing': { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }));
+  } catch (error) {
+    return err(error instanceof Error ? error.message : String(error));
+  }
+  if (values.help) return ok('HELP');
+  const { 'node-id': nodeId, zone, host, 'data-dir': dataDir, 'control-plane': controlPlaneUrl } = values;
+  if (nodeId === undefined) return MISSING('node-id');
+  if (zone === undefined) return MISSING('zone');
+  if (dataDir === undefined || dataDir === '') return MISSING('data-dir');
+  if (controlPlaneUrl === undefined) return MISSING('control-plane');
+  const badId = nodeIdSchema.safeParse(nodeId).error?.issues[0]?.message;
+  if (badId !== undefined) return err(`--node-id ${badId}`);
+  if (!zoneSchema.safeParse(zone).success) return err('--zone must be 1 to 64 letters, digits, . _ -');
+  if (!hostSchema.safeParse(host).success) return err('--host must be a host name or an address');
+  if (!/^[0-9]{1,5}$/.test(values.port) || Number(values.port) > 65_535) return err('--port must be 0 to 65535');
+  if (!URL.canParse(controlPlaneUrl) || !/^https?:$/.test(new URL(controlPlaneUrl).protocol)) {
+    return err('--control-plane must be an http(s) URL');
+  }
+  const joinToken = readJoinToken(values['join-token-file'], env);
+  if (!joinToken.ok) return joinToken;
+  return ok({
+    nodeId,
+    zone,
+    host,
+    port: Number(values.port),
+    dataDir,
+    controlPlaneUrl,
+    joinToken: joinToken.value,
+    exitWithParent: values['exit-with-parent'],
+    serveLog: values['serve-log'] ?? null,
+    selfFencing: !values['without-self-fencing'],
+  });
+}
+
+function readJoinToken(
+  file: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): Result<string | null, string> {
+  if (file === undefined) return ok(nonEmpty(env['SHARDKEEPER_JOIN_TOKEN']));
+  try {
+    return ok(nonEmpty(readFileSync(file, 'utf8')));
+  } catch (error) {
+    return err(`--join-token-file can't be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+const nonEmpty = (text: string | undefined): string | null => {
+  const trimmed = text?.trim() ?? '';
+  return trimmed === '' ? null : trimmed;
+};
