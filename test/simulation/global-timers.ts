@@ -23,7 +23,7 @@ export async function withGlobalTimers<T>(time: VirtualTime, work: () => Promise
     pending.delete(handle as number);
   };
   globalThis.setTimeout = setVirtual as unknown as typeof setTimeout;
-  globalThis.clearTimeout = clearVirtual as unknown as typeof clearTimeout;
+  globalThis.clearTimeout = clearVirtual;
   Date.now = () => Math.floor(WALL_CLOCK_START_MS + time.nowMs());
   try {
     return await work();

@@ -78,7 +78,6 @@ export class SimulatedNode implements FaultyNode {
       directory: directory.value,
       address: { nodeId, host: nodeId, port: NODE_PORT, zone: this.options.zone, version: 'simulated' },
       joinToken: directory.value.nodeEpoch() === null ? this.options.joinToken() : null,
-      selfFencing: 'on',
     });
     const host = createShardHost({
       env: environment,

@@ -45,7 +45,7 @@ export function startOldLeaderReader(
     });
     if (answer.kind !== 'ANSWERED' || answer.status !== 200) return;
     const { found, value } = getRowResponseSchema.parse(answer.body);
-    workload.noteRead(name, key, found ? String(value) : null, startMs);
+    workload.noteRead(name, key, found ? (value as string) : null, startMs);
   };
   const ask = (): void => {
     void readOnce();
