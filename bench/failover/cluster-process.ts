@@ -66,8 +66,8 @@ export class ClusterProcess {
         stdio: ['ignore', 'pipe', 'inherit'],
         env: {
           ...process.env,
-          SHARDKEEPER_SERVE_LOG: serveLogs,
-          ...(options.selfFencing === 'off' ? { SHARDKEEPER_UNSAFE_NO_SELF_FENCING: '1' } : {}),
+          SHARDKEEPER_SERVE_LOGS: serveLogs,
+          ...(options.selfFencing === 'off' ? { SHARDKEEPER_UNSAFE_WITHOUT_SELF_FENCING: '1' } : {}),
         },
       },
     );

@@ -1,10 +1,11 @@
 /**
  * Whether two nodes ever served one shard at the same time, by what the nodes themselves wrote down: each answer that they
- * gave as leader, with the machine's monotonic clock. A node's interval for one epoch runs from its first answer to its last.
+ * gave as leader, on the machine's boot clock. A node's interval for one epoch runs from its first answer to its last.
  */
 export interface ServeEvent {
-  /** Microseconds on the machine-wide monotonic clock (`process.hrtime`). */
-  readonly atUs: number;
+  /** When the request arrived, and when the node found itself entitled to answer; ms on the machine's boot clock. */
+  readonly fromMs: number;
+  readonly toMs: number;
   readonly nodeId: string;
   readonly shardId: string;
   readonly epoch: number;
@@ -21,8 +22,8 @@ export interface Overlap {
 interface Interval {
   readonly nodeId: string;
   readonly epoch: number;
-  fromUs: number;
-  toUs: number;
+  fromMs: number;
+  toMs: number;
 }
 
 /** Collects serve events of any order, from many logs. */
@@ -38,10 +39,10 @@ export class ServeIntervals {
     const key = `${event.nodeId}@${event.epoch}`;
     const known = intervals.get(key);
     if (known === undefined)
-      intervals.set(key, { nodeId: event.nodeId, epoch: event.epoch, fromUs: event.atUs, toUs: event.atUs });
+      intervals.set(key, { nodeId: event.nodeId, epoch: event.epoch, fromMs: event.fromMs, toMs: event.toMs });
     else {
-      known.fromUs = Math.min(known.fromUs, event.atUs);
-      known.toUs = Math.max(known.toUs, event.atUs);
+      known.fromMs = Math.min(known.fromMs, event.fromMs);
+      known.toMs = Math.max(known.toMs, event.toMs);
     }
   }
 
@@ -53,13 +54,13 @@ export class ServeIntervals {
       for (const [index, left] of list.entries())
         for (const right of list.slice(index + 1)) {
           if (left.nodeId === right.nodeId) continue;
-          const overlapUs = Math.min(left.toUs, right.toUs) - Math.max(left.fromUs, right.fromUs);
-          if (overlapUs < 0) continue;
+          const overlapMs = Math.min(left.toMs, right.toMs) - Math.max(left.fromMs, right.fromMs);
+          if (overlapMs < 0) continue;
           found.push({
             shardId,
             nodes: [left.nodeId, right.nodeId],
             epochs: [left.epoch, right.epoch],
-            overlapMs: overlapUs / 1000,
+            overlapMs,
           });
         }
     }

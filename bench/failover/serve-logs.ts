@@ -1,20 +1,37 @@
 import { createReadStream, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import * as z from 'zod';
 import { ServeIntervals } from './serve-intervals.ts';
 
-/** Reads all serve logs of a folder: `<node id>.<pid>.log`, lines `<microseconds> <shard id> <epoch> <READ|WRITE>`. */
+/** A line of a node's serve log (`data-node/main.ts --serve-log`). */
+const lineSchema = z.looseObject({
+  node_id: z.string(),
+  shard_id: z.string(),
+  epoch: z.number(),
+  from_ms: z.number(),
+  to_ms: z.number(),
+});
+
+/** Reads all serve logs (`*.jsonl`) of a folder. */
 export async function readServeLogs(folder: string): Promise<ServeIntervals> {
   const intervals = new ServeIntervals();
-  for (const name of readdirSync(folder)) {
-    const nodeId = /^(.+)\.\d+\.log$/.exec(name)?.[1];
-    if (nodeId === undefined) continue;
-    for await (const line of createInterface({ input: createReadStream(join(folder, name)) })) {
-      const [atUs, shardId, epoch] = line.split(' ');
-      // The last line of a node that was killed may be cut off.
-      if (atUs === undefined || shardId === undefined || epoch === undefined || !/^\d+$/.test(epoch)) continue;
-      intervals.add({ atUs: Number(atUs), nodeId, shardId, epoch: Number(epoch) });
+  for (const name of readdirSync(folder).filter((file) => file.endsWith('.jsonl'))) {
+    for await (const text of createInterface({ input: createReadStream(join(folder, name)) })) {
+      const line = lineSchema.safeParse(parsed(text));
+      if (!line.success) continue;
+      const { node_id: nodeId, shard_id: shardId, epoch, from_ms: fromMs, to_ms: toMs } = line.data;
+      intervals.add({ nodeId, shardId, epoch, fromMs, toMs });
     }
   }
   return intervals;
+}
+
+/** Null for a line that was cut off when its node was killed. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
