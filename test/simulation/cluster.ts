@@ -146,7 +146,7 @@ class Simulation implements FaultyCluster {
     const same = <T>(value: T): T => value;
     this.controlPlane = new SimulatedControlPlane(this.world, {
       store: this.store,
-      signingKey: deriveSigningKey(`simulated signing key of seed ${options.seed}`),
+      signingKey: deriveSigningKey(`the signing key of a simulated cluster, seed ${options.seed}`),
       leaseProfile: profile,
       alter: mistakes.alterDeps ?? same,
     });
