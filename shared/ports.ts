@@ -301,7 +301,10 @@ export interface ShardDirectory {
   lookup(tableId: TableId, key: EncodedKey): Promise<LocatedShard | null>;
   /** By shard id: locator, then lookup. Null if the shard does not exist. */
   locate(shardId: ShardId): Promise<LocatedShard | null>;
-  /** Shards in key order from the one that holds `fromKey`. `nextKey` null at the end of the table. */
+  /**
+   * Shards in key order from the one that holds `fromKey`; of a table whose low end is deleted already, from the lowest that is
+   * left. `nextKey` null at the end of the table.
+   */
   scan(
     tableId: TableId,
     request: { fromKey: EncodedKey; limit: number },

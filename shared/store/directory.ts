@@ -1,9 +1,10 @@
 import type { EncodedKey, NodeId, ShardId, TableId } from '../domain/ids.ts';
+import { compareKeys } from '../domain/keys.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
 import type { NodeReplica } from '../domain/records.ts';
 import { replicaOn } from '../domain/shard.ts';
 import { StoreError } from '../ports.ts';
-import type { LocatedShard, MetadataStore, Records, ShardDirectory } from '../ports.ts';
+import type { LocatedShard, MetadataStore, RecordPage, Records, ShardDirectory } from '../ports.ts';
 import { DirectoryLookup } from './directory-lookup.ts';
 import { appendShards } from './directory-append.ts';
 import { splitPage } from './directory-pages.ts';
@@ -72,16 +73,18 @@ async function scan(
   if (request.limit < 1 || request.limit > SCAN_SHARDS_MAX)
     throw new StoreError('LIMIT_EXCEEDED', `a scan takes 1 to ${SCAN_SHARDS_MAX} shards, not ${request.limit}`);
   const shards: LocatedShard[] = [];
-  let cursor: EncodedKey | null = request.fromKey;
+  let cursor = request.fromKey as EncodedKey | null;
   while (cursor !== null && shards.length < request.limit) {
-    const anchor = await source.lookup(tableId, cursor);
+    const anchor: LocatedShard | null =
+      (await source.lookup(tableId, cursor)) ??
+      (shards.length === 0 ? await lowestAbove(source.records, tableId, cursor) : null);
     if (anchor === null) return { shards, nextKey: null };
     shards.push(anchor);
     cursor = anchor.shard.endKey;
     const room = request.limit - shards.length;
     if (cursor === null || room === 0) break;
-    const { page } = anchor;
-    const following = await source.records.query('shard', {
+    const page: LocatedShard['page'] = anchor.page;
+    const following: RecordPage<'shard'> = await source.records.query('shard', {
       partition: { page },
       from: { page, startKey: cursor },
       order: 'forward',
@@ -95,6 +98,17 @@ async function scan(
     }
   }
   return { shards, nextKey: cursor };
+}
+
+/** The first shard of a table that is being deleted: its low end is gone already, so that no shard holds the lowest keys. */
+async function lowestAbove(records: Records, tableId: TableId, key: EncodedKey): Promise<LocatedShard | null> {
+  const separators = await records.query('separator', { partition: { tableId }, order: 'forward', limit: 1 });
+  const page = separators.items[0]?.value.page;
+  if (page === undefined) return null;
+  const first = await records.query('shard', { partition: { page }, order: 'forward', limit: 1 });
+  const stored = first.items[0];
+  if (stored === undefined || compareKeys(stored.value.startKey, key) < 0) return null;
+  return { shard: stored.value, page, revision: stored.revision };
 }
 
 /** Pointers name start keys exactly, so that descriptors are read by key, 100 a request; what moved meanwhile is looked up. */

@@ -10,8 +10,8 @@ import { fenceDeadlineMs, isExpired, isHeld, isMarkedExpired, observe } from '..
 import type { Observations } from '../domain/detector.ts';
 import type { NodeId } from '../domain/ids.ts';
 import type { LivenessRecord } from '../domain/lease.ts';
+import { mapBounded } from '../domain/map-bounded.ts';
 import type { Deps } from '../ports.ts';
-import { mapBounded } from './concurrency.ts';
 import { createDetectorLease } from './detector-lease.ts';
 import type { DetectorLease } from './detector-lease.ts';
 import { sweepFencedNode, noteSweep } from './fail-over.ts';

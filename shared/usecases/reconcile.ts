@@ -1,6 +1,6 @@
 import type { OpenIntent, OperationRecord } from '../domain/records.ts';
+import { mapBounded } from '../domain/map-bounded.ts';
 import type { Deps } from '../ports.ts';
-import { mapBounded } from './concurrency.ts';
 import { ensureLeader, noteSweep, sweepFencedNode } from './fail-over.ts';
 import { readAllLiveness } from './liveness-view.ts';
 import { SYSTEM } from './principal.ts';
