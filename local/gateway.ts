@@ -12,7 +12,7 @@ import * as tables from '../functions/api/tables.ts';
 import * as authorizer from '../functions/authorizer.ts';
 import { frontDoor } from '../infra/front-door.ts';
 import type { ApiEntry, FrontDoorPath } from '../infra/front-door.ts';
-import { unauthenticated } from '../shared/domain/faults.ts';
+import { unauthenticated, unavailable } from '../shared/domain/faults.ts';
 import type { FaultCode } from '../shared/domain/faults.ts';
 import type { ApiHandler } from '../shared/runtime/api-handler.ts';
 import { parseQuery, toResult } from '../shared/runtime/http-event.ts';
@@ -40,6 +40,10 @@ export interface GatewayRequest {
 export interface Gateway {
   handle(request: GatewayRequest): Promise<ApiResult>;
 }
+
+const AUTHORIZER_FAILURE = unavailable('STORE_UNAVAILABLE', 'The token could not be checked.', {
+  retryAfterSeconds: 1,
+});
 
 const STAGE = 'local';
 const API_ID = 'local';
@@ -72,13 +76,19 @@ export function createGateway(source: RuntimeSource): Gateway {
         return toResult(problemAnswer(faultOf(error), requestId), requestId);
       }
       if (door.authorizer === 'none') return entries[door.entry](event);
-      const refused = await authorizeEvent(authorize, event, requestId);
-      return refused ?? entries[door.entry](event);
+      try {
+        const refused = await authorizeEvent(authorize, event, requestId);
+        if (refused !== null) return refused;
+      } catch (error) {
+        deps.log.error('authorizer-failed', { request_id: requestId, error });
+        return toResult(problemAnswer(AUTHORIZER_FAILURE, requestId), requestId);
+      }
+      return entries[door.entry](event);
     },
   };
 }
 
-/** Puts the authorizer's context into the event, or answers as the gateway's UNAUTHORIZED and ACCESS_DENIED responses do. */
+/** Puts the authorizer's context into the event, or answers as the gateway's UNAUTHORIZED and ACCESS_DENIED responses do (infra/api-stack). */
 async function authorizeEvent(
   authorize: authorizer.Handler,
   event: APIGatewayProxyEvent,

@@ -1,8 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createWriteStream, mkdirSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger, Timers } from '../shared/ports.ts';
@@ -16,6 +14,13 @@ const SHORT_LIFE_MS = 10_000;
 const RESTART_AFTER_MS_MAX = 120_000;
 /** A node that got SIGTERM gives up its lease and closes its engine within this time; then it is killed. */
 const STOP_TIMEOUT_MS = 8_000;
+
+/** Exit codes of a data node that a restart does not mend (data-node/main.ts --help). */
+const EXIT_IN_WORDS: Readonly<Record<number, string>> = {
+  2: 'wrong usage',
+  3: 'its data directory was refused',
+  5: 'the control plane refused it',
+};
 
 const MAIN = fileURLToPath(new URL('../data-node/main.ts', import.meta.url));
 const FIRST_NODE_NUMBER = 101;
@@ -56,7 +61,6 @@ export interface NodeProcesses {
 
 interface NodeProcess {
   readonly plan: NodePlan;
-  port: number;
   child: ChildProcess | null;
   exited: Promise<void>;
   pauseMs: number;
@@ -68,7 +72,6 @@ export async function startNodeProcesses(options: NodeProcessOptions): Promise<N
   for (const plan of options.plans) {
     const node: NodeProcess = {
       plan,
-      port: await freePort(),
       child: null,
       exited: Promise.resolve(),
       pauseMs: RESTART_AFTER_MS,
@@ -97,12 +100,20 @@ export async function startNodeProcesses(options: NodeProcessOptions): Promise<N
 }
 
 /** The command line by which a node runs, also by hand (README). */
-export const nodeArguments = (plan: NodePlan, port: number, dataDir: string, controlPlaneUrl: string): string[] => [
+export const nodeArguments = (plan: NodePlan, dataDir: string, controlPlaneUrl: string): string[] => [
   MAIN,
   ...['--node-id', plan.nodeId, '--zone', plan.zone],
-  ...['--host', '127.0.0.1', '--port', String(port)],
   ...['--data-dir', dataDir, '--control-plane', controlPlaneUrl],
 ];
+
+/** What a benchmark asks of the nodes by way of the environment: logs of every answer given as leader, the control run. */
+function benchmarkArguments(nodeId: string, environment: NodeJS.ProcessEnv): string[] {
+  const folder = environment['SHARDKEEPER_SERVE_LOGS'];
+  return [
+    ...(folder ? ['--serve-log', join(folder, `${nodeId}.jsonl`)] : []),
+    ...(environment['SHARDKEEPER_UNSAFE_WITHOUT_SELF_FENCING'] === '1' ? ['--without-self-fencing'] : []),
+  ];
+}
 
 async function launch(node: NodeProcess, options: NodeProcessOptions, stopping: AbortSignal): Promise<void> {
   const { plan } = node;
@@ -111,9 +122,15 @@ async function launch(node: NodeProcess, options: NodeProcessOptions, stopping: 
   const joinToken = await options.joinToken();
   if (stopping.aborted) return;
   const startedMs = performance.now();
-  const child = spawn(process.execPath, nodeArguments(plan, node.port, dir, options.controlPlaneUrl), {
+  const args = [
+    ...nodeArguments(plan, dir, options.controlPlaneUrl),
+    '--exit-with-parent',
+    ...benchmarkArguments(plan.nodeId, process.env),
+  ];
+  const child = spawn(process.execPath, args, {
     env: { ...process.env, SHARDKEEPER_JOIN_TOKEN: joinToken },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    // The pipe on standard input ends with this process, whatever ends it: no node outlives its runner.
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
   const logFile = createWriteStream(join(dir, 'log'), { flags: 'a', mode: 0o600 });
   logFile.on('error', (error) => options.log.warn('node-log-lost', { node: plan.nodeId, error }));
@@ -129,7 +146,7 @@ async function launch(node: NodeProcess, options: NodeProcessOptions, stopping: 
       if (!stopping.aborted) mourn(node, how, performance.now() - startedMs, options, stopping);
     };
     child.once('error', (error) => ended(error.message));
-    child.once('close', (code, signal) => ended(signal ?? `exit status ${code ?? 0}`));
+    child.once('close', (code, signal) => ended(signal ?? EXIT_IN_WORDS[code ?? 0] ?? `exit status ${code ?? 0}`));
   });
 }
 
@@ -162,16 +179,4 @@ function mourn(
     }
   };
   void restart();
-}
-
-/** A port that is free now. The node says so clearly if somebody is quicker. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }

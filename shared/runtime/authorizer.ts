@@ -1,16 +1,14 @@
 import type { APIGatewayAuthorizerResult, APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
-import { unavailable } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
 import { principalName } from '../usecases/principal.ts';
 import { authenticate } from './authenticate.ts';
-import { faultOf } from './problem.ts';
 import { toContext } from './principal.ts';
 import type { RuntimeSource } from './runtime.ts';
 
 /**
  * The REQUEST authorizer of API Gateway. It answers who the bearer of the token is; what that kind of caller may do is decided
  * by the function that serves the call. A refusal is a Deny whose context holds `code` and `message`: the gateway's
- * ACCESS_DENIED response shows them (infra/gateway-responses), as the local front door does.
+ * ACCESS_DENIED response shows them (infra/api-stack), as the local front door does.
  */
 export type AuthorizerHandler = (event: APIGatewayRequestAuthorizerEvent) => Promise<APIGatewayAuthorizerResult>;
 
@@ -18,16 +16,10 @@ export function authorizerHandler(source: RuntimeSource): AuthorizerHandler {
   return async (event) => {
     const { deps } = await source();
     const header = Object.entries(event.headers ?? {}).find(([name]) => name.toLowerCase() === 'authorization')?.[1];
-    try {
-      const caller = await authenticate(deps, header);
-      if (!caller.ok) return deny(event.methodArn, caller.error);
-      return answer('Allow', event.methodArn, principalName(caller.value), toContext(caller.value));
-    } catch (error) {
-      deps.log.error('authorizer-failed', { error });
-      const fault = faultOf(error);
-      const shown = fault.kind === 'HTTP' ? unavailable('STORE_UNAVAILABLE', 'The token could not be checked.') : fault;
-      return deny(event.methodArn, shown);
-    }
+    // A store failure is thrown: the gateway then answers AUTHORIZER_FAILURE (503), which says nothing about the token.
+    const caller = await authenticate(deps, header);
+    if (!caller.ok) return deny(event.methodArn, caller.error);
+    return answer('Allow', event.methodArn, principalName(caller.value), toContext(caller.value));
   };
 }
 

@@ -20,7 +20,11 @@ export const layerOf = (file: string) =>
 
 /** Module specifiers of a source text: static, re-exported, dynamic. */
 export function specifiersOf(source: string): readonly string[] {
-  const patterns = [/(?:^|[\n;}])\s*(?:import|export)\s[^'"`;]*?from\s*['"]([^'"]+)['"]/g, /(?:^|[\n;}])\s*import\s*['"]([^'"]+)['"]/g, /\bimport\(\s*['"]([^'"]+)['"]/g];
+  const patterns = [
+    /(?:^|[\n;}])\s*(?:import|export)\s[^'"`;]*?from\s*['"]([^'"]+)['"]/g,
+    /(?:^|[\n;}])\s*import\s*['"]([^'"]+)['"]/g,
+    /\bimport\(\s*['"]([^'"]+)['"]/g,
+  ];
   return patterns.flatMap((pattern) => [...source.matchAll(pattern)].map((match) => match[1] ?? ''));
 }
 

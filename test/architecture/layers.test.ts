@@ -59,14 +59,19 @@ describe('linter', () => {
     // Types are judged elsewhere; a file that does not exist has none.
     const eslint = new ESLint({
       cwd: ROOT,
-      overrideConfig: { languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['shared/domain/*.ts'] } } } },
+      overrideConfig: {
+        languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['shared/domain/*.ts'] } } },
+      },
     });
     const [result] = await eslint.lintText(source, { filePath: join(ROOT, filePath) });
     return result?.messages.map((message) => message.ruleId) ?? [];
   };
 
   test('import zones catch a planted violation', async () => {
-    const rules = await lint('shared/domain/planted.ts', "import { StoreError } from '../ports.ts';\nexport const planted = StoreError;\n");
+    const rules = await lint(
+      'shared/domain/planted.ts',
+      "import { StoreError } from '../ports.ts';\nexport const planted = StoreError;\n",
+    );
     expect(rules).toContain('import-x/no-restricted-paths');
   });
 

@@ -1,0 +1,54 @@
+import type { CallName } from '../../shared/contracts/api/index.ts';
+
+/** A well-formed request for every call. Ids in braces are filled in by `concretePath`. */
+export interface Sample {
+  readonly params?: Readonly<Record<string, string>>;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: Readonly<Record<string, unknown>>;
+}
+
+const own = { node_id: 'node-101' };
+export const samples: Readonly<Record<CallName, Sample>> = {
+  registerNode: { body: { node_id: 'node-101', host: '127.0.0.1', port: 7101, zone: 'a' } },
+  listNodes: { query: { limit: '10' } },
+  getNode: { params: own },
+  heartbeat: { params: own, body: { node_epoch: 1, incarnation: 'i-1', sequence: 1, attestation: 1 } },
+  releaseNode: { params: own, body: { node_epoch: 1, incarnation: 'i-1' } },
+  report: {
+    params: own,
+    body: {
+      node_epoch: 1,
+      incarnation: 'i-1',
+      reports: [
+        { type: 'command_ack', command_id: 'cmd-1', outcome: 'DONE', code: null, message: null, receipt: null },
+      ],
+    },
+  },
+  createJoinToken: { body: { lifetime_seconds: 600 } },
+  clusterHealth: {},
+  listShards: { query: { limit: '10' } },
+  getShard: { params: { shard_id: 'shard-0123456789abcdef' } },
+  setLeader: { params: { shard_id: 'shard-0123456789abcdef' }, body: { new_leader_node_id: 'node-102' } },
+  createTable: { body: { table: 'cities', key_type: 'string', pre_split: ['m'], replication_factor: 3 } },
+  listTables: { query: { limit: '10' } },
+  getTable: { params: { table: 'cities' } },
+  deleteTable: { params: { table: 'cities' } },
+  getRoute: { params: { table: 'cities' }, query: { key: 'k' } },
+  batchRoutes: { params: { table: 'cities' }, body: { keys: ['k'] } },
+  listOperations: { query: { limit: '10' } },
+  getOperation: { params: { operation_id: 'op-1' } },
+  getReplicationConfig: {},
+  createToken: { body: { scope: 'data', tables: ['*'], access: 'read' } },
+  listAudit: { query: { entity: 'node:node-101' } },
+  healthz: {},
+  openapi: {},
+};
+
+/** `/tables/{table}` and its parameters -> `/tables/cities`, percent-encoded. */
+export const concretePath = (path: string, params: Readonly<Record<string, string>> = {}): string =>
+  path.replaceAll(/\{(\w+)\}/g, (_all, name: string) => encodeURIComponent(params[name] ?? ''));
+
+export const queryText = (query: Readonly<Record<string, string>> = {}): string =>
+  Object.entries(query)
+    .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
+    .join('&');
