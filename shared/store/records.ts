@@ -2,6 +2,7 @@ import type { Clock, Random } from '../domain/environment.ts';
 import type { AuditEntry, EventRecord } from '../domain/records.ts';
 import { assertNever, err, invariant, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
+import { timeOrderedIds } from '../domain/time-ordered-id.ts';
 import type {
   Change,
   ConditionFailed,
@@ -28,15 +29,6 @@ export interface RecordsEnvironment {
   readonly random: Random;
 }
 
-/** Hex digits of a wall-clock time in a time-ordered id: enough until the year 10889. */
-const TIME_DIGITS = 12;
-/** Random bytes of a time-ordered id: no clash within one millisecond. */
-const ID_RANDOM_BYTES = 8;
-
-/** An id that sorts by the time it was made, for example `evt-0193...`. */
-export const timeOrderedId = (prefix: string, { clock, random }: RecordsEnvironment): string =>
-  `${prefix}-${Math.floor(clock.wallMs()).toString(16).padStart(TIME_DIGITS, '0')}-${random.hex(ID_RANDOM_BYTES)}`;
-
 /** Kinds that change without an audit entry (I-16); everything else goes through `commit`. */
 const UNAUDITED: Readonly<Record<UnauditedKind, true>> = {
   liveness: true,
@@ -50,6 +42,7 @@ const UNAUDITED: Readonly<Record<UnauditedKind, true>> = {
 
 /** The typed store (ports.ts, `Records`): entities and codecs over a MetadataStore. */
 export function createRecords(store: MetadataStore, environment: RecordsEnvironment): Records {
+  const newId = timeOrderedIds(environment);
   const observe = async <W extends UnauditedWrite>(
     write: W,
   ): Promise<Result<Stored<W['entity']> | null, RecordConflict>> => {
@@ -74,7 +67,7 @@ export function createRecords(store: MetadataStore, environment: RecordsEnvironm
     },
     query: (kind, request) => queryRecords(store, kind, request),
     commit: async (change) => {
-      const writes = [...change.writes, ...accompanying(change, environment)];
+      const writes = [...change.writes, ...accompanying(change, environment.clock.wallMs(), newId)];
       const committed = await store.transact(writes.map(toItemWrite));
       if (committed.ok) return ok(undefined);
       const conflict = toConflict(writes, committed.error);
@@ -132,8 +125,7 @@ export function toStored<K extends EntityKind>(kind: K, item: StoredItem | null)
 }
 
 /** The audit entries and events that commit with the writes. */
-function accompanying(change: Change, environment: RecordsEnvironment): RecordWrite[] {
-  const atMs = environment.clock.wallMs();
+function accompanying(change: Change, atMs: number, newId: (prefix: string) => string): RecordWrite[] {
   const absent = [{ kind: 'absent' }] as const;
   return [
     ...change.audit.map((entry): RecordWrite => {
@@ -141,7 +133,7 @@ function accompanying(change: Change, environment: RecordsEnvironment): RecordWr
       return { kind: 'put', entity: 'audit', value, when: absent };
     }),
     ...change.events.map(({ eventType, payload }): RecordWrite => {
-      const value: EventRecord = { eventId: timeOrderedId('evt', environment), eventType, payload, createdAtMs: atMs };
+      const value: EventRecord = { eventId: newId('evt'), eventType, payload, createdAtMs: atMs };
       return { kind: 'put', entity: 'event', value, when: absent };
     }),
   ];
