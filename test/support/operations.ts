@@ -40,7 +40,7 @@ export function operationsOf(
     step: async (raw) => {
       const task = raw as StepTask;
       const { type } = await load(task.operation_id);
-      const step = stepsByType[type as OperationType][task.step];
+      const step = stepsByType[type][task.step];
       if (step === undefined) throw new Error(`no step ${task.step}`);
       return around(task, () =>
         step(world.deps, {
