@@ -100,17 +100,21 @@ async function load(
   const acknowledged = new Set<string>();
   const problems: string[] = [];
   const queue = [...spreadBatches(rows, BATCH_ROWS, SHARDS)].reverse();
-  let killing: Promise<void> | null = null;
+  const killing: Promise<unknown>[] = [];
   const worker = async (): Promise<void> => {
     for (let batch = queue.pop(); batch !== undefined; batch = queue.pop()) {
       problems.push(...(await writeAll(client, table, batch, acknowledged)));
       bar.update(acknowledged.size);
-      if (kill !== null && killing === null && acknowledged.size >= rows.length * KILL_AT) killing = kill();
+      if (kill !== null && killing.length === 0 && acknowledged.size >= rows.length * KILL_AT) {
+        // Its failure is thrown when the load is over, not in the middle of it.
+        killing.push(kill().catch((error: unknown) => error));
+      }
     }
   };
   await Promise.all(Array.from({ length: BATCHES_IN_FLIGHT }, worker));
-  await killing;
+  const [killFailure] = await Promise.all(killing);
   bar.stop();
+  if (killFailure instanceof Error) throw killFailure;
   for (const problem of problems.slice(0, 5)) say(`not acknowledged: ${problem}`);
   return acknowledged;
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { ControlPlane } from '../../client/index.ts';
+import type { ControlPlane } from '../../client/index.ts';
 import type { ClientNetwork } from '../../client/index.ts';
 import { nodeCalls } from '../../shared/contracts/api/nodes.ts';
 
