@@ -128,7 +128,7 @@ export async function detectorRun(options: { nodes: number; zones: number }): Pr
         .filter(({ key, after }) => key.table === 'liveness' && after?.body['incarnation'] === null)
         .filter(({ before, after }) => before?.body['nodeEpoch'] !== after?.body['nodeEpoch'])
         .map(({ after }) => {
-          const node = String(after?.body['nodeId']);
+          const node = `${after?.body['nodeId'] as string}`;
           const atMs = Number(after?.body['fencedAtMs']) - WALL_CLOCK_START_MS;
           return { node, atMs, afterMs: atMs - (stoppedAt.get(Number(node.slice('node-'.length))) ?? 0) };
         }),

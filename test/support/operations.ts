@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createAslRunner } from '../../local/asl-runner.ts';
 import type { AslRunner } from '../../local/asl-runner.ts';
 import { operationId } from '../../shared/domain/ids.ts';
-import type { OperationRecord, OperationType } from '../../shared/domain/records.ts';
+import type { OperationRecord } from '../../shared/domain/records.ts';
 import { steps as createTableSteps } from '../../state-machines/create-table/steps.ts';
 import { steps as deleteTableSteps } from '../../state-machines/delete-table/steps.ts';
 import { stateMachines } from '../../state-machines/registry.ts';
