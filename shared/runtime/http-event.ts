@@ -77,7 +77,8 @@ function fromVersion2(event: APIGatewayProxyEventV2): HttpRequest {
 export function parseQuery(raw: string): [string, string][] {
   if (raw === '') return [];
   try {
-    return raw.split('&').map((pair) => {
+    const pairs = raw.split('&').filter((pair) => pair !== '');
+    return pairs.map((pair) => {
       const equals = pair.indexOf('=');
       const decode = (text: string): string => decodeURIComponent(text.replaceAll('+', ' '));
       return equals < 0 ? [decode(pair), ''] : [decode(pair.slice(0, equals)), decode(pair.slice(equals + 1))];

@@ -119,14 +119,7 @@ describe('query parameters', () => {
   test.each(lists.flatMap((name) => badLimits.map((limit) => [name, limit] as const)))('%s: limit=%s', (name, limit) =>
     expectRefused(name, { query: queryText({ ...samples[name].query, limit }) }, 'limit'),
   );
-  const badCursors = [
-    'garbage',
-    'a'.repeat(5000),
-    '',
-    '🦊',
-    'eyJhIjoxfQ',
-    Buffer.from('{"__proto__":1}').toString('base64url'),
-  ];
+  const badCursors = ['garbage', 'a'.repeat(5000), '', '🦊', '%00'];
   test.each(lists.flatMap((name) => badCursors.map((cursor) => [name, cursor.slice(0, 40), cursor] as const)))(
     '%s: cursor=%s',
     (name, _shown, cursor) => expectRefused(name, { query: queryText({ ...samples[name].query, cursor }) }, 'cursor'),
