@@ -1,0 +1,87 @@
+import { HISTORY_ENTRIES_MAX } from '../../../data-node/engine/history.ts';
+import { SHARD_ID, threeNodes } from './cluster.ts';
+import type { Cluster } from './cluster.ts';
+
+/** Fills the leader's log with `entries` batches, through the engine's own limits of history. */
+async function fill(cluster: Cluster, entries: number): Promise<void> {
+  const parallel = 500;
+  for (let start = 0; start < entries; start += parallel) {
+    const writes = Array.from({ length: Math.min(parallel, entries - start) }, (_, index) =>
+      cluster.ask('n1', 'put', {
+        key: `k${(start + index) % 900}`,
+        value: start + index,
+        write_id: `f-${start + index}`,
+      }),
+    );
+    for (const answer of await cluster.wait(Promise.all(writes))) expect(answer.status).toBe(200);
+  }
+}
+
+describe('catch-up', () => {
+  it('is by log while the leader keeps what is missing', async () => {
+    const cluster = await threeNodes();
+    const disk = cluster.kill('n3');
+    await fill(cluster, 1_500);
+    cluster.start('n3', { engine: disk });
+    await cluster.until('n3 is in sync', () => cluster.controlPlane.inSync(SHARD_ID).includes('n3'));
+    expect(cluster.traffic.filter((message) => message.verb === 'snapshot')).toEqual([]);
+    await cluster.run(500);
+    expect(cluster.committedRows('n3')).toEqual(cluster.committedRows('n1'));
+  });
+
+  it('is by snapshot when the log no longer reaches back, write ids included (R6)', async () => {
+    const cluster = await threeNodes();
+    await cluster.put('n1', 'old', 'row');
+    const first = await cluster.put('n1', 'once', 1, { write_id: 'once' });
+    await cluster.put('n1', 'gone', 1);
+    const disk = cluster.kill('n3');
+    await cluster.wait(cluster.ask('n1', 'delete', { key: 'gone', write_id: 'd-1' }));
+    await fill(cluster, HISTORY_ENTRIES_MAX + 600);
+    expect(cluster.replica('n1').meta.base.seq).toBeGreaterThan(4);
+    cluster.start('n3', { engine: disk });
+    // Writes go on while the snapshot is under way.
+    expect((await cluster.put('n1', 'meanwhile', true)).status).toBe(200);
+    await cluster.until('n3 is in sync', () => cluster.controlPlane.inSync(SHARD_ID).includes('n3'));
+    expect(cluster.traffic.some((message) => message.verb === 'snapshot' && message.to === 'n3')).toBe(true);
+    await cluster.run(500);
+    const rows = cluster.committedRows('n1');
+    expect(Object.keys(rows)).toHaveLength(903);
+    expect(cluster.committedRows('n3')).toEqual(rows);
+    const { rows: count, bytes } = cluster.replica('n1').meta;
+    expect(cluster.replica('n3').meta).toMatchObject({ rows: count, bytes });
+    await cluster.failOver('n3');
+    const again = await cluster.put('n3', 'once', 1, { write_id: 'once' });
+    expect(again.body['timestamp']).toBe(first.body['timestamp']);
+  }, 120_000);
+
+  it('survives a follower that dies in the middle of a snapshot: the old copy stays until the new one is whole', async () => {
+    const cluster = await threeNodes();
+    for (let i = 0; i < 12; i++) await cluster.put('n1', `big${i}`, 'x'.repeat(200_000));
+    const disk = cluster.kill('n3');
+    await cluster.until('n3 is out', () => cluster.controlPlane.inSync(SHARD_ID).length === 2);
+    cluster.start('n3', { engine: disk, storeUuid: 'store-n3-new' });
+    const chunks = (): number =>
+      cluster.traffic.filter((message) => message.verb === 'snapshot' && message.to === 'n3').length;
+    await cluster.until('two chunks arrived', () => chunks() === 2);
+    const half = cluster.kill('n3');
+    expect(half.replica(SHARD_ID)).toMatchObject({ intact: false, storeUuid: 'store-n3' });
+    cluster.start('n3', { engine: half });
+    await cluster.until('n3 is in sync', () => cluster.controlPlane.inSync(SHARD_ID).includes('n3'));
+    await cluster.run(500);
+    expect(cluster.committedRows('n3')).toEqual(cluster.committedRows('n1'));
+  });
+
+  it('adds an empty replica with a new id, which becomes electable (R4)', async () => {
+    const cluster = await threeNodes();
+    await cluster.put('n1', 'k', 1);
+    cluster.start('n4');
+    cluster.controlPlane.change(SHARD_ID, (shard) => ({
+      replicas: [...shard.replicas, cluster.controlPlane.entry('n4', 'added', 'LAGGING')],
+    }));
+    await cluster.apply(cluster.controlPlane.command('create_replica', SHARD_ID, 'n4'));
+    await cluster.apply(cluster.controlPlane.command('apply_descriptor', SHARD_ID, 'n1'));
+    await cluster.until('n4 is in sync', () => cluster.controlPlane.inSync(SHARD_ID).includes('n4'));
+    await cluster.failOver('n4');
+    expect((await cluster.get('n4', 'k')).body).toMatchObject({ value: 1 });
+  });
+});

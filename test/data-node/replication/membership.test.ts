@@ -1,0 +1,160 @@
+import { Cluster, SHARD_ID, threeNodes } from './cluster.ts';
+
+const statusReports = (cluster: Cluster): string[] =>
+  cluster.controlPlane.reports.flatMap(({ report, result }) =>
+    report.type === 'replica_status' ? [`${report.replica_id} ${report.sync_status} ${result.outcome}`] : [],
+  );
+
+describe('the ack set (R1, R2, R3)', () => {
+  it('drops a silent replica after a second, in the store first', async () => {
+    const cluster = await threeNodes();
+    cluster.kill('n3');
+    const startMs = cluster.time.nowMs();
+    const pending = cluster.ask('n1', 'put', { key: 'k', value: 1, write_id: 'w-stall' });
+    await cluster.run(900);
+    expect(cluster.controlPlane.inSync(SHARD_ID)).toEqual(['n1', 'n2', 'n3']);
+    expect((await cluster.wait(pending)).status).toBe(200);
+    expect(cluster.time.nowMs() - startMs).toBeLessThan(1_500);
+    expect(cluster.controlPlane.inSync(SHARD_ID)).toEqual(['n1', 'n2']);
+    await cluster.run(10);
+    expect(cluster.replica('n1').meta.descriptor.generation).toBe(2);
+  });
+
+  it('never acknowledges on a proposal that may not have been applied: only a descriptor shrinks the set (R1)', async () => {
+    const cluster = await threeNodes();
+    cluster.kill('n3');
+    cluster.reportsAre = 'LOST';
+    const pending = cluster.ask('n1', 'put', { key: 'k', value: 1, write_id: 'w-stall' });
+    await cluster.run(3_000);
+    expect(cluster.served).toEqual([]);
+    cluster.reportsAre = 'ANSWERED';
+    expect((await cluster.wait(pending)).status).toBe(200);
+    expect(cluster.controlPlane.inSync(SHARD_ID)).toEqual(['n1', 'n2']);
+  });
+
+  it('acts on a shrinkage whose answer was lost once it reads the descriptor', async () => {
+    const cluster = await threeNodes();
+    cluster.kill('n3');
+    cluster.reportsAre = 'APPLIED_UNANSWERED';
+    const pending = cluster.ask('n1', 'put', { key: 'k', value: 1, write_id: 'w-stall' });
+    await cluster.until('the store shrank', () => cluster.controlPlane.inSync(SHARD_ID).length === 2);
+    await cluster.apply(cluster.controlPlane.command('apply_descriptor', SHARD_ID, 'n1'));
+    expect((await cluster.wait(pending)).status).toBe(200);
+  });
+
+  it('does not go below min_in_sync: writes wait, and end with an unknown outcome', async () => {
+    const cluster = await threeNodes();
+    cluster.kill('n3');
+    await cluster.until('n3 is out', () => cluster.controlPlane.inSync(SHARD_ID).length === 2);
+    const disk = cluster.kill('n2');
+    const answer = await cluster.put('n1', 'k', 1);
+    expect(answer).toMatchObject({ status: 503, body: { code: 'UNKNOWN_OUTCOME' } });
+    expect(cluster.controlPlane.inSync(SHARD_ID)).toEqual(['n1', 'n2']);
+    expect((await cluster.get('n1', 'k')).body).toMatchObject({ found: false });
+    cluster.start('n2', { engine: disk });
+    await cluster.until('the write is committed', () => cluster.replica('n1').commitSeq === 2);
+    expect((await cluster.get('n1', 'k')).body).toMatchObject({ value: 1 });
+  });
+
+  it('evaluates min_in_sync at acknowledgement (R5): a raised one refuses writes that the set can’t carry', async () => {
+    const cluster = await threeNodes();
+    cluster.kill('n3');
+    await cluster.until('n3 is out', () => cluster.controlPlane.inSync(SHARD_ID).length === 2);
+    cluster.controlPlane.change(SHARD_ID, () => ({ min_in_sync: 3 }));
+    await cluster.apply(cluster.controlPlane.command('apply_descriptor', SHARD_ID, 'n1'));
+    expect(await cluster.put('n1', 'k', 1)).toMatchObject({ status: 503, body: { code: 'NOT_ENOUGH_REPLICAS' } });
+    expect(cluster.log('n1')).toEqual(['1.1']);
+  });
+
+  it('requires a returning replica before it proposes it IN_SYNC (R2)', async () => {
+    const cluster = await threeNodes();
+    const disk = cluster.kill('n3');
+    await cluster.put('n1', 'k', 1);
+    expect(cluster.controlPlane.inSync(SHARD_ID)).toEqual(['n1', 'n2']);
+    cluster.reportsAre = 'LOST';
+    cluster.start('n3', { engine: disk });
+    await cluster.until('n3 caught up', () => cluster.log('n3').length === 2);
+    await cluster.run(500);
+    // The proposal may have been applied for all that n1 knows: from now on a write needs n3.
+    cluster.cut('n1', 'n3');
+    const pending = cluster.ask('n1', 'put', { key: 'k', value: 2, write_id: 'w-2' });
+    await cluster.run(4_000);
+    expect(cluster.served.filter((event) => event.kind === 'WRITE')).toHaveLength(1);
+    // It settles the open outcome by making the proposal again, then shrinks in the store, then acknowledges.
+    cluster.reportsAre = 'ANSWERED';
+    expect((await cluster.wait(pending)).status).toBe(200);
+    expect(statusReports(cluster)).toEqual([
+      'shard-1.n3 LAGGING APPLIED',
+      'shard-1.n3 IN_SYNC APPLIED',
+      'shard-1.n3 LAGGING APPLIED',
+    ]);
+  });
+
+  it('lets a growing replica go at once when it was not yet proposed', async () => {
+    const cluster = await threeNodes();
+    const disk = cluster.kill('n3');
+    await cluster.put('n1', 'k', 1);
+    cluster.start('n3', { engine: disk });
+    await cluster.until('n3 is in sync', () => cluster.controlPlane.inSync(SHARD_ID).length === 3);
+    expect(cluster.controlPlane.shard(SHARD_ID).replicas.find((replica) => replica.node_id === 'n3')).toMatchObject({
+      sync_status: 'IN_SYNC',
+      node_epoch: 2,
+    });
+    expect((await cluster.put('n1', 'k', 2)).status).toBe(200);
+    expect(cluster.log('n3')).toEqual(cluster.log('n1'));
+  });
+
+  it('proposes an IN_SYNC entry anew under the node epoch of a node that started again', async () => {
+    const cluster = await threeNodes();
+    const disk = cluster.kill('n2');
+    cluster.start('n2', { engine: disk, port: 7001 });
+    await cluster.until(
+      'the entry of n2 is current',
+      () => cluster.controlPlane.shard(SHARD_ID).replicas[1]?.node_epoch === 2,
+      5_000,
+    );
+    expect(cluster.controlPlane.inSync(SHARD_ID)).toEqual(['n1', 'n2', 'n3']);
+    expect((await cluster.put('n1', 'k', 1)).status).toBe(200);
+    expect(cluster.log('n2')).toEqual(cluster.log('n1'));
+  });
+
+  it('shrinks nothing without a lease (E5)', async () => {
+    const cluster = await threeNodes();
+    cluster.loseLease('n1');
+    cluster.kill('n3');
+    await cluster.run(5_000);
+    expect(statusReports(cluster)).toEqual([]);
+  });
+
+  it('never counts another data directory for an IN_SYNC entry, and reports the missing replica', async () => {
+    const cluster = await threeNodes();
+    await cluster.put('n1', 'k', 1);
+    cluster.kill('n2');
+    cluster.start('n2', { storeUuid: 'store-n2-new' });
+    // A stale create_replica must not put an empty copy in the place of what the entry vouches for.
+    expect(await cluster.apply(cluster.controlPlane.command('create_replica', SHARD_ID, 'n2'))).toMatchObject({
+      outcome: 'REFUSED',
+      code: 'STORE_MISMATCH',
+    });
+    await cluster.until('it is out', () => !cluster.controlPlane.inSync(SHARD_ID).includes('n2'));
+    expect(cluster.controlPlane.reports.map(({ report }) => report.type)).toContain('missing_replica');
+    await cluster.apply(cluster.controlPlane.command('create_replica', SHARD_ID, 'n2'));
+    await cluster.until('it is back', () => cluster.controlPlane.inSync(SHARD_ID).includes('n2'));
+    expect(cluster.controlPlane.shard(SHARD_ID).replicas[1]).toMatchObject({ store_uuid: 'store-n2-new' });
+    await cluster.run(500);
+    expect(cluster.committedRows('n2')).toEqual({ k: 1 });
+  });
+
+  it('replaces the content of a directory that lost its identity, and never lets it lead (L4)', async () => {
+    const cluster = await threeNodes();
+    await cluster.put('n1', 'k', 1);
+    const disk = cluster.kill('n2');
+    cluster.start('n2', { engine: disk, storeUuid: 'store-n2-new' });
+    await cluster.until('it is out', () => !cluster.controlPlane.inSync(SHARD_ID).includes('n2'));
+    expect(cluster.replica('n2').meta.intact).toBe(false);
+    await cluster.until('it is back', () => cluster.controlPlane.inSync(SHARD_ID).includes('n2'));
+    expect(cluster.replica('n2').meta).toMatchObject({ intact: true, storeUuid: 'store-n2-new' });
+    expect(cluster.traffic.some((message) => message.verb === 'snapshot' && message.to === 'n2')).toBe(true);
+    expect(cluster.committedRows('n2')).toEqual({ k: 1 });
+  });
+});
