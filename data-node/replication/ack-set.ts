@@ -61,16 +61,23 @@ export function abandonGrowth(link: PeerLink): void {
 /** A proposal is on its way: from here on only a later generation or a definite answer takes the replica out again. */
 export function proposalSent(link: PeerLink, generation: number): void {
   const before = link.proposal?.generation === generation && link.proposal.outcomeUnknown;
-  link.proposal = { generation, outcomeUnknown: before };
+  link.proposal = { generation, outcomeUnknown: before, refusedSince: false };
 }
 
 export function proposalUnknown(link: PeerLink): void {
   if (link.proposal !== null) link.proposal.outcomeUnknown = true;
 }
 
-/** The control plane refused it and no earlier attempt under this generation is open: as if never made. */
+/**
+ * The control plane refused it. If no earlier attempt under this generation is open: as if never made. Else the replica stays
+ * required, and as repeating the proposal settles nothing, the generation must be raised in another way (proposals.ts).
+ */
 export function proposalRefused(link: PeerLink, generation: number): void {
-  if (link.proposal?.generation !== generation || link.proposal.outcomeUnknown) return;
+  if (link.proposal?.generation !== generation) return;
+  if (link.proposal.outcomeUnknown) {
+    link.proposal.refusedSince = true;
+    return;
+  }
   link.proposal = null;
   link.growthTargetSeq = null;
   if (link.listed().sync_status !== 'IN_SYNC') link.required = false;

@@ -66,8 +66,11 @@ export class PeerLink {
   lastCaughtUpMs: number;
   /** R1: every acknowledgement needs this replica. Decided by the ack set alone. */
   required: boolean;
-  /** R2: an IN_SYNC proposal that was made under this generation may have been applied, or still be. */
-  proposal: { readonly generation: number; outcomeUnknown: boolean } | null = null;
+  /**
+   * R2: an IN_SYNC proposal that was made under this generation may have been applied, or still be. `refusedSince`: an attempt
+   * after the one whose outcome is unknown was refused.
+   */
+  proposal: { readonly generation: number; outcomeUnknown: boolean; refusedSince: boolean } | null = null;
   /** The session under which `proposal` was made. */
   proposedAs: { readonly nodeEpoch: number; readonly storeUuid: string } | null = null;
   /** R2: required since the log ended here; proposed IN_SYNC when the follower holds as much. */

@@ -1,5 +1,6 @@
 import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
 import type { NodeReport } from '../../shared/contracts/node/heartbeat.ts';
+import type { SyncStatus } from '../../shared/domain/shard.ts';
 import { abandonGrowth, beginGrowth } from './ack-set.ts';
 import type { PeerLink } from './peer-link.ts';
 import type { Tuning } from './tuning.ts';
@@ -7,7 +8,7 @@ import type { Tuning } from './tuning.ts';
 /** What a leader proposes to the control plane about one replica (R1-R3); one at a time, as each raises the generation. */
 export interface Proposal {
   readonly link: PeerLink;
-  readonly status: 'IN_SYNC' | 'LAGGING';
+  readonly status: SyncStatus;
   readonly report: Extract<NodeReport, { type: 'replica_status' }>;
 }
 
@@ -42,7 +43,12 @@ export function nextProposal(input: ProposalInput): Proposal | null {
         return proposal(descriptor, link, 'IN_SYNC', session.nodeEpoch, session.storeUuid);
       continue;
     }
-    // An open outcome is settled by raising the generation, even if the replica is silent again by now (R2).
+    // An open outcome is settled by raising the generation, even if the replica is silent again by now (R2). When the
+    // control plane refuses the same proposal now (its session is over), any other change of the entry raises it as well.
+    if (link.proposal?.refusedSince === true) {
+      const { sync_status, node_epoch, store_uuid } = link.listed();
+      return proposal(descriptor, link, sync_status === 'LAGGING' ? 'OFFLINE' : 'LAGGING', node_epoch, store_uuid);
+    }
     if (link.proposal !== null && link.proposedAs !== null)
       return proposal(descriptor, link, 'IN_SYNC', link.proposedAs.nodeEpoch, link.proposedAs.storeUuid);
     if (silent(link) || session === null) {
@@ -60,7 +66,7 @@ export function nextProposal(input: ProposalInput): Proposal | null {
 function proposal(
   descriptor: WireDescriptor,
   link: PeerLink,
-  status: 'IN_SYNC' | 'LAGGING',
+  status: SyncStatus,
   nodeEpoch: number,
   storeUuid: string,
 ): Proposal {

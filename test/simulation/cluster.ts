@@ -46,6 +46,8 @@ export interface SimulationOptions {
   readonly nodes?: number;
   readonly leaseProfile?: LeaseProfileName;
   readonly mistakes?: Mistakes;
+  /** Sees every line of the trace. */
+  readonly onTrace?: (line: string) => void;
 }
 
 export interface SimulationResult {
@@ -123,7 +125,7 @@ class Simulation implements FaultyCluster {
     const profile = options.leaseProfile ?? 'fast';
     this.leaseMs = LEASE_PROFILES[profile].leaseMs;
     this.random = seededRandom(options.seed);
-    this.trace = new Trace(() => time.nowMs());
+    this.trace = new Trace(() => time.nowMs(), options.onTrace);
     this.network = new SimulatedNetwork(time, this.random.fork('network'), this.trace);
     this.world = { time, random: this.random, trace: this.trace, network: this.network, climate: this.climate };
     this.metadata = new MetadataWatch(

@@ -1,16 +1,17 @@
 import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { simulate } from './cluster.ts';
 import type { SimulationResult } from './cluster.ts';
 
-/** `npm run sim -- --seeds N [--seed S] [--minutes M] [--nodes N] [--json]`: seeds S, S+1, ...; exit status 1 if one fails. */
+/** `npm run sim -- --seeds N [--seed S] [--minutes M] [--nodes N] [--trace FILE] [--json]`: seeds S, S+1, ...; exit status 1 if one fails. */
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '20' },
     seed: { type: 'string', default: '1' },
     minutes: { type: 'string', default: '1' },
     nodes: { type: 'string', default: '5' },
-    trace: { type: 'boolean', default: false },
+    trace: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -43,7 +44,10 @@ const failed: number[] = [];
 const totals = new Map<string, number>();
 for (let seed = first; seed < first + seeds; seed++) {
   const startMs = performance.now();
-  const result = await simulate({ seed, ...options });
+  const file = values.trace === undefined ? null : openSync(values.trace, 'w');
+  const onTrace = file === null ? {} : { onTrace: (line: string) => void writeSync(file, `${line}\n`) };
+  const result = await simulate({ seed, ...options, ...onTrace });
+  if (file !== null) closeSync(file);
   const seconds = (performance.now() - startMs) / 1000;
   virtualMs += result.virtualMs;
   for (const [name, count] of Object.entries(result.counts)) totals.set(name, (totals.get(name) ?? 0) + count);
@@ -54,7 +58,6 @@ for (let seed = first; seed < first + seeds; seed++) {
     print(
       `seed ${seed} ok: ${(result.virtualMs / 1000).toFixed(0)} s of virtual time in ${seconds.toFixed(1)} s, ${result.events} events, ${result.counts['leaderChanges'] ?? 0} leader changes, ${result.counts['acknowledged'] ?? 0} writes, trace ${result.traceHash.slice(0, 16)}`,
     );
-    if (values.trace) for (const line of result.traceTail) print(`  ${line.slice(0, 400)}`);
   }
 }
 const wallMs = performance.now() - startedMs;

@@ -9,17 +9,21 @@ export class Trace {
   private readonly hash = createHash('sha256');
   private readonly lines: string[] = [];
   private readonly nowMs: () => number;
+  private readonly onLine: (line: string) => void;
   /** Lines written so far. */
   count = 0;
 
-  constructor(nowMs: () => number) {
+  /** `onLine` sees every line, also those that are no longer kept. */
+  constructor(nowMs: () => number, onLine: (line: string) => void = () => undefined) {
     this.nowMs = nowMs;
+    this.onLine = onLine;
   }
 
   add(source: string, text: string): void {
     const line = `${this.nowMs().toFixed(3).padStart(12)} ${source.padEnd(14)} ${text}`;
     this.hash.update(line).update('\n');
     this.lines.push(line);
+    this.onLine(line);
     this.count++;
     if (this.lines.length > TAIL_LINES_MAX * 2) this.lines.splice(0, TAIL_LINES_MAX);
   }
