@@ -67,6 +67,7 @@ export function createRecords(store: MetadataStore, environment: RecordsEnvironm
     },
     query: (kind, request) => queryRecords(store, kind, request),
     commit: async (change) => {
+      invariant(change.audit.length > 0, 'a commit carries an audit entry (I-16)');
       const writes = [...change.writes, ...accompanying(change, environment.clock.wallMs(), newId)];
       const committed = await store.transact(writes.map(toItemWrite));
       if (committed.ok) return ok(undefined);

@@ -73,7 +73,7 @@ async function setup(options: { pushToNodes?: boolean; nodes?: number } = {}): P
   for (let node = 1; node <= (options.nodes ?? 3); node++) {
     await records.commit({
       writes: [{ kind: 'put', entity: 'node', value: aNode(node), when: [{ kind: 'absent' }] }],
-      audit: [],
+      audit: [{ entity: `node:node-${node}`, number: 1, action: 'TEST', principal: 'test', detail: null }],
       events: [],
     });
     await records.observe({ kind: 'put', entity: 'liveness', value: aLease(node), when: [{ kind: 'absent' }] });
@@ -398,7 +398,7 @@ describe('the address book', () => {
           when: [],
         },
       ],
-      audit: [],
+      audit: [{ entity: 'node:node-1', number: 2, action: 'TEST', principal: 'test', detail: null }],
       events: [],
     });
     expect((await book.of(ask({ 'node-1': 1 }))).get('node-1')?.port).toBe(7001);

@@ -11,6 +11,10 @@ import { evenShards, keyOf, tiledTable } from '../support/tiles.ts';
 
 const by = { principal: 'system:test', action: 'TEST' };
 
+/** An audit entry for changes whose audit is not the point. */
+let audited = 0;
+const auditEntry = () => ({ entity: 'test', number: ++audited, ...by, detail: null });
+
 let world: StoreWorld;
 beforeEach(() => {
   world = storeWorld();
@@ -220,7 +224,7 @@ describe('a page split', () => {
     await world.directory.splitPage(page, by);
     const committed = await world.records.commit({
       writes: world.directory.replaceWrites(located, { ...located.shard, generation: generation(2) }),
-      audit: [],
+      audit: [auditEntry()],
       events: [],
     });
     expect(committed).toMatchObject({ ok: false, error: { index: 0, current: null } });
@@ -364,7 +368,7 @@ describe('replacing a descriptor', () => {
     const located = (await at(1))!;
     const committed = await world.records.commit({
       writes: world.directory.replaceWrites(located, to(located.shard)),
-      audit: [],
+      audit: [auditEntry()],
       events: [],
     });
     return committed.ok;
@@ -398,8 +402,8 @@ describe('replacing a descriptor', () => {
     const located = (await at(1))!;
     const next = { ...located.shard, generation: generation(2) };
     const writes = world.directory.replaceWrites(located, next);
-    expect((await world.records.commit({ writes, audit: [], events: [] })).ok).toBe(true);
-    const second = await world.records.commit({ writes, audit: [], events: [] });
+    expect((await world.records.commit({ writes, audit: [auditEntry()], events: [] })).ok).toBe(true);
+    const second = await world.records.commit({ writes, audit: [auditEntry()], events: [] });
     expect(second).toMatchObject({ ok: false, error: { index: 0, current: { value: { generation: 2 } } } });
   });
 

@@ -229,7 +229,7 @@ describe('failover in the store (E1, E3, E4, R1)', () => {
           },
         },
       ],
-      audit: [],
+      audit: [{ entity: 'table:cities', number: 1, action: 'TABLE_CREATED', principal: 'test', detail: null }],
       events: [],
     });
     const missing = {
