@@ -47,7 +47,7 @@ export class SilentLeaders {
   }
 
   private async report(replica: ShardReplica): Promise<void> {
-    const { reporter, lease, engine } = this.context;
+    const { env, reporter, lease, engine } = this.context;
     const meta = replica.meta();
     const registration = lease.registration();
     if (meta === undefined || registration === null) return;
@@ -59,6 +59,8 @@ export class SilentLeaders {
       epoch: descriptor.epoch,
       generation: descriptor.generation,
       store_uuid: registration.storeUuid,
+      // R3: tells a leader that is stuck from one that was just elected.
+      silent_ms: Math.max(0, Math.floor(env.clock.monotonicMs() - replica.lastHeardMs)),
       log: {
         last_epoch: meta.last.epoch,
         last_seq: meta.last.seq,

@@ -27,6 +27,8 @@ export class FakeControlPlane {
   readonly shards = new Map<string, WireDescriptor>();
   /** Everything that was reported, for assertions. */
   readonly reports: { readonly from: Reporter; readonly report: NodeReport; readonly result: ReportResult }[] = [];
+  /** As when the proposed session's node epoch is over: IN_SYNC is refused, whatever the rest says. */
+  refusesInSync = false;
   private commands = 0;
   private readonly nowMs: () => number;
 
@@ -213,6 +215,7 @@ export class FakeControlPlane {
     if (entry === undefined) return answer('REFUSED', 'REPLICA_UNKNOWN');
     const same = entry.sync_status === report.sync_status && entry.node_epoch === report.node_epoch;
     if (same) return answer('NOTHING_TO_DO');
+    if (report.sync_status === 'IN_SYNC' && this.refusesInSync) return answer('REFUSED', 'NODE_FENCED');
     const inSync = shard.replicas.filter((replica) => replica.sync_status === 'IN_SYNC').length;
     if (report.sync_status !== 'IN_SYNC' && entry.sync_status === 'IN_SYNC' && inSync <= shard.min_in_sync)
       return answer('REFUSED', 'NOT_ENOUGH_IN_SYNC');

@@ -1,4 +1,5 @@
-import { Cluster, SHARD_ID, threeNodes } from './cluster.ts';
+import { SHARD_ID, threeNodes } from './cluster.ts';
+import type { Cluster } from './cluster.ts';
 
 const statusReports = (cluster: Cluster): string[] =>
   cluster.controlPlane.reports.flatMap(({ report, result }) =>
@@ -87,6 +88,28 @@ describe('the ack set (R1, R2, R3)', () => {
       'shard-1.n3 LAGGING APPLIED',
       'shard-1.n3 IN_SYNC APPLIED',
       'shard-1.n3 LAGGING APPLIED',
+    ]);
+  });
+
+  it('settles an open outcome by another change when the repeated proposal is refused (R2)', async () => {
+    const cluster = await threeNodes();
+    const disk = cluster.kill('n3');
+    await cluster.put('n1', 'k', 1);
+    cluster.reportsAre = 'LOST';
+    cluster.start('n3', { engine: disk });
+    await cluster.until('n3 caught up', () => cluster.log('n3').length === 2);
+    await cluster.run(500);
+    cluster.kill('n3');
+    const pending = cluster.ask('n1', 'put', { key: 'k', value: 2, write_id: 'w-2' });
+    await cluster.run(2_000);
+    expect(cluster.served.filter((event) => event.kind === 'WRITE')).toHaveLength(1);
+    cluster.controlPlane.refusesInSync = true;
+    cluster.reportsAre = 'ANSWERED';
+    expect((await cluster.wait(pending)).status).toBe(200);
+    expect(statusReports(cluster)).toEqual([
+      'shard-1.n3 LAGGING APPLIED',
+      'shard-1.n3 IN_SYNC REFUSED',
+      'shard-1.n3 OFFLINE APPLIED',
     ]);
   });
 
