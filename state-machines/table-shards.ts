@@ -1,5 +1,6 @@
 import type { NodeId, TableId } from '../shared/domain/ids.ts';
 import type { EncodedKey } from '../shared/domain/ids.ts';
+import { isMarkedExpired } from '../shared/domain/detector.ts';
 import type { LivenessRecord } from '../shared/domain/lease.ts';
 import { compareKeys, KEY_SPACE_START } from '../shared/domain/keys.ts';
 import type { Replica, ShardDescriptor } from '../shared/domain/shard.ts';
@@ -13,21 +14,28 @@ export const SHARDS_PER_STEP = 50;
 /** Keys of one getMany. */
 const READ_BATCH = 100;
 
-/** Liveness of nodes that may take a command now: registered, not released, not observed expired. */
-export async function liveNodes(deps: Deps, nodeIds: Iterable<NodeId>): Promise<ReadonlyMap<NodeId, LivenessRecord>> {
+/** Liveness of nodes whose lease somebody may hold: registered, not released. An expired one may still renew (L1). */
+async function heldLeases(deps: Deps, nodeIds: Iterable<NodeId>): Promise<ReadonlyMap<NodeId, LivenessRecord>> {
   const wanted = [...new Set(nodeIds)];
-  const live = new Map<NodeId, LivenessRecord>();
+  const held = new Map<NodeId, LivenessRecord>();
   for (let i = 0; i < wanted.length; i += READ_BATCH) {
     const batch = wanted.slice(i, i + READ_BATCH).map((nodeId) => ({ nodeId }));
     for (const stored of await deps.records.getMany('liveness', batch)) {
       if (stored === null) continue;
       const { value } = stored;
-      const expired = value.expired?.nodeEpoch === value.nodeEpoch && value.expired.sequence === value.sequence;
-      if (value.incarnation !== null && !value.released && !expired) live.set(value.nodeId, value);
+      if (value.incarnation !== null && !value.released) held.set(value.nodeId, value);
     }
   }
-  return live;
+  return held;
 }
+
+/** Those of them that are worth a command now: not observed expired. */
+const answering = (held: ReadonlyMap<NodeId, LivenessRecord>): ReadonlyMap<NodeId, LivenessRecord> =>
+  new Map([...held].filter(([, lease]) => !isMarkedExpired(lease)));
+
+/** Nodes that can be expected to take a command now. */
+export const liveNodes = async (deps: Deps, nodeIds: Iterable<NodeId>): Promise<ReadonlyMap<NodeId, LivenessRecord>> =>
+  answering(await heldLeases(deps, nodeIds));
 
 /** The next shards of a table from `fromKey`, with the liveness of their nodes. */
 export async function shardBatch(
@@ -36,16 +44,17 @@ export async function shardBatch(
   fromKey: EncodedKey,
 ): Promise<{
   shards: readonly ShardDescriptor[];
+  held: ReadonlyMap<NodeId, LivenessRecord>;
   live: ReadonlyMap<NodeId, LivenessRecord>;
   nextKey: EncodedKey | null;
 }> {
   const page = await deps.directory.scan(tableId, { fromKey, limit: SHARDS_PER_STEP });
   const shards = page.shards.map(({ shard }) => shard);
-  const live = await liveNodes(
+  const held = await heldLeases(
     deps,
     shards.flatMap((shard) => shard.replicas.map((replica) => replica.nodeId)),
   );
-  return { shards, live, nextKey: page.nextKey };
+  return { shards, held, live: answering(held), nextKey: page.nextKey };
 }
 
 export const draft = (

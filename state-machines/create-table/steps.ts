@@ -156,15 +156,18 @@ const buildDirectory: StepFunction = async (deps, input) => {
   return { next: 'create-replicas' };
 };
 
-/** Waits until every live node of the batch's shards holds its replica durably. A node that is down gets its copy from the leader later (R2). */
+/**
+ * Waits until every replica that could be elected is held durably by its node: an entry whose node epoch is in force claims to
+ * hold every acknowledged write (E1), so the wait goes on until its node answers or is fenced.
+ */
 const createReplicas: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
   if (work === 'ENDED') return release(deps, input);
-  const { shards, live } = await shardBatch(deps, work.plan.tableId, startKeyOf(work.plan, work.provisioned));
+  const { shards, held } = await shardBatch(deps, work.plan.tableId, startKeyOf(work.plan, work.provisioned));
   const drafts = shards.flatMap((shard) =>
     shard.replicas
-      // Under another node epoch the entry is void: an empty copy is made on the leader's report then (R2).
-      .filter((replica) => live.get(replica.nodeId)?.nodeEpoch === replica.nodeEpoch)
+      // Under another node epoch the entry is void: its copy is made on the leader's report then (R2).
+      .filter((replica) => held.get(replica.nodeId)?.nodeEpoch === replica.nodeEpoch)
       .map((replica) => draft('create_replica', shard, replica)),
   );
   await saveOperation(
