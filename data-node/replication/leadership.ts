@@ -19,6 +19,13 @@ import type { ClientWrite, WriteOutcome } from './write-waiters.ts';
 const COMPACT_ENTRIES_PER_WRITE = 8;
 /** Pause before a proposal that failed or was refused is made again, ms. */
 const PROPOSAL_RETRY_MS = 300;
+/**
+ * After a report whose answer was lost the descriptor is read again, until a read came later than this, ms: an API call's
+ * function runs at most 29 s, so nothing of the report can take effect any more.
+ */
+const REPORT_LIFE_MS = 30_000;
+/** Between two such reads, ms. */
+const SETTLE_READ_MS = 2_000;
 /** Between two reports that a node does not hold its replica, ms. */
 const MISSING_REPORT_MS = 5_000;
 
@@ -49,6 +56,10 @@ export class Leadership implements LinkOwner {
   private proposing = false;
   private proposeNotBeforeMs = 0;
   private missingReportedMs = -Infinity;
+  /** R2: a report that was lost may take effect until then; the descriptor is read until `descriptorSeenMs` passes it. */
+  private unsettledUntilMs = -Infinity;
+  private descriptorSeenMs = -Infinity;
+  private settleReadDueMs = -Infinity;
 
   constructor(context: HostContext, descriptor: WireDescriptor) {
     this.context = context;
@@ -136,6 +147,7 @@ export class Leadership implements LinkOwner {
   /** Notes a newer generation of this epoch's descriptor. */
   apply(descriptor: WireDescriptor): void {
     if (descriptor.epoch !== this.epoch || this.phase === 'ENDED') return;
+    if (descriptor.generation >= this.current.generation) this.descriptorSeenMs = this.context.env.clock.monotonicMs();
     if (descriptor.generation > this.current.generation) {
       this.current = descriptor;
       for (const link of this.links.values()) applyDescriptor(link, descriptor);
@@ -299,8 +311,17 @@ export class Leadership implements LinkOwner {
       this.end();
       return;
     }
+    this.settle();
     this.progressed();
     this.ticker = this.context.env.timers.after(this.context.tuning.tickMs, () => this.tick());
+  }
+
+  /** A lost answer may have been that of a change which nobody else tells of: without it, leader and descriptor would differ for good. */
+  private settle(): void {
+    const nowMs = this.context.env.clock.monotonicMs();
+    if (this.descriptorSeenMs >= this.unsettledUntilMs || nowMs < this.settleReadDueMs) return;
+    this.settleReadDueMs = nowMs + SETTLE_READ_MS;
+    this.context.refresh(this.shardId);
   }
 
   /** E5: a node without a lease must not shrink the set; it proposes nothing. */
@@ -329,6 +350,7 @@ export class Leadership implements LinkOwner {
     if (!applied) this.proposeNotBeforeMs = env.clock.monotonicMs() + PROPOSAL_RETRY_MS;
     if (!outcome.ok) {
       if (status === 'IN_SYNC') proposalUnknown(link);
+      this.unsettledUntilMs = env.clock.monotonicMs() + REPORT_LIFE_MS;
       return;
     }
     const { descriptor } = outcome.value;
