@@ -64,7 +64,11 @@ async function tryRegister(
         : { nodeEpoch: nodeEpoch(wanted.body.attestation.node_epoch), counter: wanted.body.attestation.counter },
   });
   if (!decision.ok) return err(refusal(wanted.id, decision.error));
-  if (decision.value.kind === 'REPEATED') return ok(await answer(deps, wanted, decision.value.nodeEpoch));
+  if (decision.value.kind === 'REPEATED') {
+    // The answer holds a credential: a join token gets it only for the registration that it was spent on.
+    if (principal.kind === 'joiner' && !(await spentOn(deps, principal.tokenId, wanted))) return err(JOIN_TOKEN_USED);
+    return ok(await answer(deps, wanted, decision.value.nodeEpoch));
+  }
 
   const nowMs = deps.clock.wallMs();
   const writes: RecordWrite[] = [
@@ -93,9 +97,7 @@ async function tryRegister(
     if (token === null || token.value.expiresAtMs <= nowMs) {
       return err(unauthenticated('TOKEN_EXPIRED', 'The join token is unknown or expired. Ask for a new one.'));
     }
-    if (token.value.usedBy !== null) {
-      return err(unauthenticated('JOIN_TOKEN_USED', 'A join token works once. Ask for a new one.'));
-    }
+    if (token.value.usedBy !== null) return err(JOIN_TOKEN_USED);
     writes.push({
       kind: 'update',
       entity: 'joinToken',
@@ -122,6 +124,13 @@ async function tryRegister(
     ],
   });
   return committed.ok ? ok(await answer(deps, wanted, decision.value.nodeEpoch)) : 'RACED';
+}
+
+const JOIN_TOKEN_USED = unauthenticated('JOIN_TOKEN_USED', 'A join token works once. Ask for a new one.');
+
+async function spentOn(deps: Deps, tokenId: string, wanted: Wanted): Promise<boolean> {
+  const usedBy = (await deps.records.get('joinToken', { tokenId }))?.value.usedBy ?? null;
+  return usedBy !== null && usedBy.nodeId === wanted.id && usedBy.incarnation === wanted.incarnation;
 }
 
 /** Conditional on node epoch and observed sequence (PROTOCOL, transition "fence, register"). */

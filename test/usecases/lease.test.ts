@@ -134,6 +134,18 @@ describe('a lease from registration to fence (L1, L4)', () => {
     });
   });
 
+  test('a join token gets the credential of a live node by repeating its registration only if it was spent on it', async () => {
+    const issued = await world.call('createJoinToken', createJoinToken, { body: {} });
+    if (!issued.ok) throw new Error('no token');
+    const joiner: Principal = { kind: 'joiner', tokenId: issued.value.token_id };
+    const repeat = { incarnation: 'inc-1', store_uuid: 'store-1' };
+    expect(await register(world, repeat, joiner)).toMatchObject({ ok: false, error: { code: 'JOIN_TOKEN_USED' } });
+    const own = { node_id: 'node-7', incarnation: 'inc-7', store_uuid: 'store-7' };
+    expect(await register(world, own, joiner)).toMatchObject({ ok: true, value: { node_epoch: 1 } });
+    expect(await register(world, own, joiner)).toMatchObject({ ok: true, value: { node_epoch: 1 } });
+    expect(await register(world, repeat, joiner)).toMatchObject({ ok: false, error: { code: 'JOIN_TOKEN_USED' } });
+  });
+
   test('a node key registers its own node only', async () => {
     const key: Principal = { kind: 'nodeKey', nodeId: (await world.liveness(1)).nodeId };
     expect(await register(world, { node_id: 'node-2' }, key)).toMatchObject({
