@@ -67,8 +67,10 @@ export class Commands {
         return refused(command, 'STALE_GENERATION', 'a newer generation is known');
       held.retire();
     }
-    // IN_SYNC vouches for content: an empty copy may stand for it only in the directory that the entry names (L4).
-    if (entry.sync_status === 'IN_SYNC' && entry.store_uuid !== registration.storeUuid)
+    // IN_SYNC vouches for content: an empty copy may stand for it only in the directory that the entry names (L4), or when the
+    // entry is void: then it is not electable before the leader has filled it (E1, R2).
+    const isVoid = entry.node_epoch < registration.nodeEpoch;
+    if (entry.sync_status === 'IN_SYNC' && entry.store_uuid !== registration.storeUuid && !isVoid)
       return refused(command, 'STORE_MISMATCH', 'the entry is in sync in another data directory');
     const created = await commits.submit((tx): ReplicaMeta => {
       const present = tx.replica(shardId);

@@ -169,8 +169,9 @@ export class PeerLink {
     const meta = this.owner.meta();
     if (meta === undefined) return 'FAILED';
     const { node_epoch, store_uuid, intact, log_end } = answer.value;
-    // An IN_SYNC entry vouches for one data directory: another one there never stands in for it (L4).
-    if (this.entry.sync_status === 'IN_SYNC' && (store_uuid !== this.entry.store_uuid || !intact)) {
+    // An IN_SYNC entry vouches for one data directory: another one never stands in for it (L4) while the entry is electable.
+    const stranger = store_uuid !== this.entry.store_uuid || !intact;
+    if (this.entry.sync_status === 'IN_SYNC' && stranger && node_epoch <= this.entry.node_epoch) {
       this.owner.missing(this, store_uuid);
       return 'FAILED';
     }
@@ -230,8 +231,7 @@ export class PeerLink {
   }
 
   private async snapshot(session: Session): Promise<Step> {
-    // The old copy is replaced: not while the descriptor may list it IN_SYNC (R1).
-    if (this.required) {
+    if (!this.mayReplace(session)) {
       await this.wakeUp.wait(this.context.tuning.tickMs);
       return 'FAILED';
     }
@@ -240,13 +240,22 @@ export class PeerLink {
     const sent = await sendSnapshot(this.context, this.owner, {
       address,
       sessionId: session.sessionId,
-      wanted: () => !this.stopped && this.open === session && !this.required,
+      wanted: () => !this.stopped && this.open === session && this.mayReplace(session),
     });
     if (this.stopped || this.open !== session) return 'FAILED';
     if (!sent.ok) return this.failed(sent.error);
     this.needsSnapshot = false;
     this.nextPrevSeq = sent.value.seq;
     return 'PROGRESS';
+  }
+
+  /**
+   * True if the follower's copy may be replaced by a snapshot: it is not required, or its entry is void and stays so whatever was
+   * proposed, as the node registered anew since (E1). Then it is unelectable until this session proposes it, and required all along (R1).
+   */
+  private mayReplace(session: Session): boolean {
+    const proposedEpoch = this.proposedAs?.nodeEpoch ?? 0;
+    return !this.required || session.nodeEpoch > Math.max(this.entry.node_epoch, proposedEpoch);
   }
 
   private failed(failure: PeerFailure): Step {

@@ -154,8 +154,11 @@ describe('the ack set (R1, R2, R3)', () => {
     await cluster.put('n1', 'k', 1);
     cluster.kill('n2');
     cluster.start('n2', { storeUuid: 'store-n2-new' });
-    // A stale create_replica must not put an empty copy in the place of what the entry vouches for.
-    expect(await cluster.apply(cluster.controlPlane.command('create_replica', SHARD_ID, 'n2'))).toMatchObject({
+    // Never an empty copy for an entry that could be elected: one that is IN_SYNC under the node's present epoch.
+    const listed = cluster.controlPlane.shard(SHARD_ID);
+    const electable = listed.replicas.map((replica) => ({ ...replica, node_epoch: 2 }));
+    const stale = { ...listed, replicas: electable };
+    expect(await cluster.apply(cluster.controlPlane.command('create_replica', SHARD_ID, 'n2', stale))).toMatchObject({
       outcome: 'REFUSED',
       code: 'STORE_MISMATCH',
     });
@@ -168,14 +171,46 @@ describe('the ack set (R1, R2, R3)', () => {
     expect(cluster.committedRows('n2')).toEqual({ k: 1 });
   });
 
+  it('fills a wiped replica that min_in_sync keeps listed: required all along, electable only when it is full', async () => {
+    const cluster = await threeNodes();
+    await cluster.put('n1', 'k', 1);
+    cluster.kill('n3');
+    await cluster.until('n3 is out', () => cluster.controlPlane.inSync(SHARD_ID).length === 2);
+    cluster.kill('n2');
+    cluster.start('n2', { storeUuid: 'store-n2-new' });
+    const pending = cluster.ask('n1', 'put', { key: 'k', value: 2, write_id: 'w-2' });
+    await cluster.run(2_000);
+    expect(cluster.served.filter((event) => event.kind === 'WRITE')).toHaveLength(1);
+    expect(cluster.controlPlane.inSync(SHARD_ID)).toEqual(['n1', 'n2']);
+    expect(() => {
+      cluster.controlPlane.fence('n1');
+      cluster.controlPlane.elect(SHARD_ID, 'n2');
+    }).toThrow('the entry is void');
+    cluster.controlPlane.node('n1').nodeEpoch--;
+    await cluster.apply(cluster.controlPlane.command('create_replica', SHARD_ID, 'n2'));
+    expect((await cluster.wait(pending)).status).toBe(200);
+    await cluster.until(
+      'the entry is current',
+      () => cluster.controlPlane.shard(SHARD_ID).replicas[1]?.node_epoch === 2,
+    );
+    await cluster.run(500);
+    expect(cluster.committedRows('n2')).toEqual({ k: 2 });
+  });
+
   it('replaces the content of a directory that lost its identity, and never lets it lead (L4)', async () => {
     const cluster = await threeNodes();
     await cluster.put('n1', 'k', 1);
     const disk = cluster.kill('n2');
     cluster.start('n2', { engine: disk, storeUuid: 'store-n2-new' });
-    await cluster.until('it is out', () => !cluster.controlPlane.inSync(SHARD_ID).includes('n2'));
+    const before = cluster.log('n2');
+    await cluster.run(10);
     expect(cluster.replica('n2').meta.intact).toBe(false);
-    await cluster.until('it is back', () => cluster.controlPlane.inSync(SHARD_ID).includes('n2'));
+    expect(cluster.log('n2')).toEqual(before);
+    const entry = (): unknown => cluster.controlPlane.shard(SHARD_ID).replicas[1];
+    await cluster.until('the entry vouches for the new directory', () =>
+      JSON.stringify(entry()).includes('store-n2-new'),
+    );
+    expect(entry()).toMatchObject({ sync_status: 'IN_SYNC', node_epoch: 2 });
     expect(cluster.replica('n2').meta).toMatchObject({ intact: true, storeUuid: 'store-n2-new' });
     expect(cluster.traffic.some((message) => message.verb === 'snapshot' && message.to === 'n2')).toBe(true);
     expect(cluster.committedRows('n2')).toEqual({ k: 1 });
