@@ -13,6 +13,11 @@ const FILE_FORMAT = 1;
 /** Milliseconds that a statement waits while another process holds the file. */
 const BUSY_TIMEOUT_MS = 2_000;
 
+/** UTF-8 bytes of one UTF-16 unit, at most. */
+const UTF8_BYTES_PER_UNIT = 3;
+/** Bytes of an item besides keys and body, at most: revision and write id. */
+const ROW_BYTES = 100;
+
 interface Row {
   readonly sk: string;
   readonly rev: number;
@@ -90,11 +95,16 @@ export class SqliteItems {
     );
     return guarded(() => {
       const items: StoredItem[] = [];
-      let bytes = 0;
-      for (const row of select.iterate(...values, limits.limit)) {
-        const item = toItem(request.table, request.pk, row as unknown as Row);
-        bytes += itemBytes(item.key, item.body);
-        if (bytes > limits.bytesMax && items.length > 0) return { items, cutByBytes: true };
+      let bytesAtMost = 0;
+      let bytes: number | null = null;
+      for (const row of select.iterate(...values, limits.limit) as unknown as Iterable<Row>) {
+        const item = toItem(request.table, request.pk, row);
+        bytesAtMost += UTF8_BYTES_PER_UNIT * (request.pk.length + row.sk.length + row.body.length) + ROW_BYTES;
+        // Sizes are counted only when they can matter: counting costs as much as reading.
+        if (bytesAtMost > limits.bytesMax) {
+          bytes = (bytes ?? sizeOf(items)) + sizeOf([item]);
+          if (bytes > limits.bytesMax && items.length > 0) return { items, cutByBytes: true };
+        }
         items.push(item);
       }
       return { items, cutByBytes: false };
@@ -124,6 +134,9 @@ function bounds(request: QueryRequest, window: QueryWindow): [Bound | null, Boun
     ? [{ operator: '>', sk: window.after }, to]
     : [from, { operator: '<', sk: window.after }];
 }
+
+const sizeOf = (items: readonly StoredItem[]): number =>
+  items.reduce((sum, item) => sum + itemBytes(item.key, item.body), 0);
 
 function toItem(table: StoreTable, pk: string, row: Row): StoredItem {
   return {
