@@ -159,7 +159,7 @@ export class Agent {
       });
       if (this.stopper.signal.aborted) session.end('STOPPED');
       await this.renewUntilEnd(session);
-      environment.log.warn('session_ended', { node_epoch: session.nodeEpoch, reason: session.ended });
+      environment.log.info('session_ended', { node_epoch: session.nodeEpoch, reason: session.ended });
     }
     return { kind: 'STOPPED' };
   }

@@ -9,7 +9,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { err, ok } from '../../shared/domain/result.ts';
 import type { Result } from '../../shared/domain/result.ts';
@@ -40,10 +40,11 @@ export interface FilesRefusal {
 /** Result code of SQLite for a file that another process locked (sqlite.org/rescode.html). */
 const SQLITE_BUSY = 5;
 
-/** Opens and locks the directory `folder`, which is made when it is missing. */
-export function openNodeFiles(folder: string): Result<NodeFiles, FilesRefusal> {
+/** Opens and locks the directory `dataDir`, which is made when it is missing. */
+export function openNodeFiles(dataDir: string): Result<NodeFiles, FilesRefusal> {
+  const folder = resolve(dataDir);
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
     const locked = lock(folder);
     if (!locked.ok) return locked;
     writeDurably(join(folder, 'pid'), `${process.pid}\n`, 0o644);
@@ -112,6 +113,13 @@ function lock(folder: string): Result<() => void, FilesRefusal> {
     file.exec('ROLLBACK');
     file.close();
   });
+}
+
+/** Makes a folder and its parents one by one: `recursive` never returns below a parent that refuses with ENOENT (/proc). */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  mkdirSync(folder, { mode: 0o700 });
 }
 
 /** Writes a file so that after a crash it holds the old text or the new one. */
