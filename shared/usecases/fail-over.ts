@@ -159,9 +159,14 @@ export async function announceDescriptors(deps: Deps, shards: readonly ShardDesc
 
 async function announce(deps: Deps, shards: readonly ShardDescriptor[], type: CommandDraft['type']): Promise<void> {
   if (shards.length === 0) return;
-  await deps.commands.send(
-    shards.map((shard) => ({ nodeId: shard.leader.nodeId, type, replicaId: shard.leader.replicaId, shard })),
-  );
+  try {
+    await deps.commands.send(
+      shards.map((shard) => ({ nodeId: shard.leader.nodeId, type, replicaId: shard.leader.replicaId, shard })),
+    );
+  } catch (error) {
+    // The change is committed; who could not be told learns of it from a follower's report or from a client (R3, R6).
+    deps.log.warn('announcement-lost', { type, shards: shards.length, message: String(error) });
+  }
 }
 
 /**
