@@ -184,14 +184,17 @@ export class Leadership implements LinkOwner {
   progressed(): void {
     if (this.phase === 'ENDED') return;
     const { ackedSeq, members } = ackState(this.durableSeq, this.links.values());
-    if (members < this.current.min_in_sync) return;
+    if (members >= this.current.min_in_sync) this.acknowledge(ackedSeq);
+    if (this.phase !== 'STEPPING_DOWN') this.propose();
+  }
+
+  private acknowledge(ackedSeq: number): void {
     if (ackedSeq >= this.noopSeq && ackedSeq > this.committed) this.committed = ackedSeq;
     if (this.phase === 'ESTABLISHING' && this.committed >= this.noopSeq) {
       this.phase = 'SERVING';
       this.announce('SERVING');
     }
     if (this.waiters.size > 0 && this.entitled()) this.waiters.acknowledge(this.committed);
-    if (this.phase !== 'STEPPING_DOWN') this.propose();
   }
 
   deposed(maxEpoch: number): void {

@@ -1,3 +1,4 @@
+import { mayLead } from '../../../data-node/replication/leadership.ts';
 import { Cluster, SHARD_ID, threeNodes } from './cluster.ts';
 
 const NODES = ['n1', 'n2', 'n3'];
@@ -55,6 +56,40 @@ describe('a change of leader', () => {
     const repeated = await cluster.put('n2', 'k', 1, { write_id: 'half' });
     expect(repeated.status).toBe(200);
     expect(cluster.log('n2')).toHaveLength(3);
+  });
+
+  it('commits on a follower only what is known to equal the leader’s log, never the rest of its tail (R5)', async () => {
+    const cluster = await threeNodes();
+    await cluster.put('n1', 'k', 'committed');
+    for (const peer of ['n2', 'n3']) cluster.cut('n1', peer);
+    void cluster.ask('n1', 'put', { key: 'k', value: 'tail', write_id: 'tail' });
+    await cluster.run(100);
+    const disk = cluster.kill('n1');
+    cluster.heal();
+    cluster.cut('n2', 'n1');
+    await cluster.failOver('n2');
+    cluster.start('n1', { engine: disk });
+    expect(cluster.log('n1')).toEqual(['1.1', '1.2', '1.3']);
+    // The new leader's entry 2.3 is committed, and its heartbeat says so before the entry itself arrives.
+    const descriptor = cluster.controlPlane.shard(SHARD_ID);
+    const { node_id, node_epoch } = descriptor.leader;
+    const caller = { kind: 'node', nodeId: node_id, nodeEpoch: node_epoch } as const;
+    const session = { session_id: 's-1', shard_id: SHARD_ID, epoch: 2 };
+    const open = { ...session, replica_id: 'shard-1.n1', generation: 2, leader: { node_id, node_epoch }, descriptor };
+    expect((await cluster.wait(cluster.host('n1').handlePeer('open', open, caller))).status).toBe(200);
+    const heartbeat = { ...session, prev: { epoch: 1, seq: 2 }, entries: [], commit_seq: 3 };
+    const answer = await cluster.wait(cluster.host('n1').handlePeer('append', heartbeat, caller));
+    expect(answer).toEqual({ status: 200, body: { match_seq: 2 } });
+    expect(cluster.replica('n1').commitSeq).toBe(2);
+    expect(cluster.committedRows('n1')).toEqual({ k: 'committed' });
+    // Another node that claims to lead is refused, and so is a leader of another session.
+    const stranger = { ...caller, nodeId: 'n3' };
+    expect(await cluster.wait(cluster.host('n1').handlePeer('open', open, stranger))).toMatchObject({ status: 403 });
+    const other = { ...heartbeat, session_id: 's-2' };
+    expect(await cluster.wait(cluster.host('n1').handlePeer('append', other, caller))).toMatchObject({
+      status: 409,
+      body: { code: 'SESSION_UNKNOWN' },
+    });
   });
 
   it('refuses a stale leader: it finds out, stops, and hints at the new one', async () => {
@@ -129,6 +164,8 @@ describe('a change of leader', () => {
     const command = cluster.controlPlane.command('become_leader', SHARD_ID, 'n2', given);
     cluster.start('n2', { engine: disk });
     expect(await cluster.apply(command)).toMatchObject({ outcome: 'REFUSED', code: 'NODE_EPOCH_MISMATCH' });
+    const notice = cluster.controlPlane.command('apply_descriptor', SHARD_ID, 'n2', given);
+    expect(await cluster.apply(notice)).toMatchObject({ outcome: 'DONE' });
     await cluster.run(1_000);
     expect(cluster.replica('n2').role).toBe('FOLLOWER');
     expect(cluster.log('n2')).toEqual(['1.1']);
@@ -247,6 +284,19 @@ describe('a transfer of leadership (E2)', () => {
     expect(ack).toMatchObject({ outcome: 'DONE', receipt: { epoch: 2 } });
     await cluster.run(500);
     expect(cluster.replica('n2').role).toBe('FOLLOWER');
+  });
+
+  it('bars by the receipt alone, by the promise alone, and by an untrusted copy alone', async () => {
+    const cluster = await threeNodes();
+    const { meta } = cluster.replica('n2');
+    const epoch = 2;
+    expect(mayLead(meta, epoch)).toBe(true);
+    expect(mayLead({ ...meta, receipt: { epoch: 1, generation: 9 } }, epoch)).toBe(true);
+    expect(mayLead({ ...meta, receipt: { epoch, generation: 1 } }, epoch)).toBe(false);
+    expect(mayLead({ ...meta, maxEpoch: 3 }, epoch)).toBe(false);
+    expect(mayLead({ ...meta, intact: false }, epoch)).toBe(false);
+    // Led before under this epoch: what that term required and proposed is forgotten.
+    expect(mayLead({ ...meta, last: { epoch, seq: 2 } }, epoch)).toBe(false);
   });
 
   it('refuses to step down from an older epoch than it promised', async () => {

@@ -67,6 +67,24 @@ describe('the ack set (R1, R2, R3)', () => {
     expect(cluster.log('n1')).toEqual(['1.1']);
   });
 
+  it('evaluates min_in_sync at acknowledgement (R5): a write in flight waits for one that was raised meanwhile', async () => {
+    const cluster = await threeNodes();
+    const disk = cluster.kill('n3');
+    await cluster.until('n3 is out', () => cluster.controlPlane.inSync(SHARD_ID).length === 2);
+    cluster.cut('n1', 'n2');
+    const pending = cluster.ask('n1', 'put', { key: 'k', value: 1, write_id: 'w-1' });
+    await cluster.run(50);
+    cluster.controlPlane.change(SHARD_ID, () => ({ min_in_sync: 3 }));
+    await cluster.apply(cluster.controlPlane.command('apply_descriptor', SHARD_ID, 'n1'));
+    cluster.heal();
+    await cluster.until('n2 holds the write', () => cluster.log('n2').length === 2);
+    await cluster.run(500);
+    expect(cluster.served).toEqual([]);
+    cluster.start('n3', { engine: disk });
+    expect((await cluster.wait(pending)).status).toBe(200);
+    expect(cluster.controlPlane.inSync(SHARD_ID)).toEqual(['n1', 'n2', 'n3']);
+  });
+
   it('requires a returning replica before it proposes it IN_SYNC (R2)', async () => {
     const cluster = await threeNodes();
     const disk = cluster.kill('n3');
