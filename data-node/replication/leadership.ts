@@ -1,6 +1,5 @@
 import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
-import { nextTimestamp } from '../engine/hlc.ts';
-import type { EngineTransaction, ReplicaMeta } from '../engine/types.ts';
+import type { ReplicaMeta } from '../engine/types.ts';
 import type { StorageError } from '../engine/storage-error.ts';
 import { err, ok } from '../../shared/domain/result.ts';
 import type { Result } from '../../shared/domain/result.ts';
@@ -8,6 +7,7 @@ import type { Timer } from '../../shared/domain/environment.ts';
 import { ackState, applyDescriptor, proposalRefused, proposalSent, proposalUnknown } from './ack-set.ts';
 import { spawn } from './context.ts';
 import type { HostContext } from './context.ts';
+import { appendWrite, notLeading, takeUpEpoch } from './leader-log.ts';
 import { PeerLink } from './peer-link.ts';
 import type { LinkOwner } from './peer-link.ts';
 import { nextProposal } from './proposals.ts';
@@ -15,8 +15,6 @@ import type { Proposal } from './proposals.ts';
 import { WriteWaiters } from './write-waiters.ts';
 import type { ClientWrite, WriteOutcome } from './write-waiters.ts';
 
-/** Committed entries that one append may push out of the kept history, so that compaction keeps pace with writing. */
-const COMPACT_ENTRIES_PER_WRITE = 8;
 /** Pause before a proposal that failed or was refused is made again, ms. */
 const PROPOSAL_RETRY_MS = 300;
 /**
@@ -107,26 +105,7 @@ export class Leadership implements LinkOwner {
 
   private async takeUp(): Promise<Result<void, StorageError | 'STALE'>> {
     const { commits, env } = this.context;
-    const taken = await commits.submit((tx): ReplicaMeta | null => {
-      const meta = tx.replica(this.shardId);
-      if (meta?.replicaId !== this.replicaId || !mayLead(meta, this.epoch)) return null;
-      const newer = meta.descriptor.generation < this.current.generation;
-      tx.patchReplica(this.shardId, { maxEpoch: this.epoch, ...(newer ? { descriptor: this.current } : {}) });
-      return tx.append(
-        this.shardId,
-        [
-          {
-            epoch: this.epoch,
-            seq: meta.last.seq + 1,
-            writeId: null,
-            fingerprint: '',
-            changes: [],
-            at: nextTimestamp(meta.lastAt, env.clock.wallMs()),
-          },
-        ],
-        meta.commitSeq,
-      );
-    });
+    const taken = await commits.submit((tx) => takeUpEpoch(tx, this.replicaId, this.current, env.clock.wallMs()));
     if (!taken.ok) {
       this.end();
       return taken;
@@ -165,7 +144,18 @@ export class Leadership implements LinkOwner {
     const { commits, tuning } = this.context;
     if (!this.entitled()) return { kind: 'REFUSED', code: 'NO_LEASE', message: 'the node has no valid lease' };
     const deadlineMs = this.context.env.clock.monotonicMs() + tuning.writeTimeoutMs;
-    const appended = await commits.submit((tx) => this.appendWrite(tx, write));
+    const appended = await commits.submit((tx) => {
+      if (this.phase !== 'SERVING') return notLeading;
+      const { members } = ackState(this.durableSeq, this.links.values());
+      return appendWrite(tx, write, {
+        replicaId: this.replicaId,
+        descriptor: this.current,
+        members,
+        commitSeq: this.committed,
+        keepFromSeq: Math.min(Infinity, ...[...this.pins].map((pin) => pin.seq)),
+        wallMs: this.context.env.clock.wallMs(),
+      });
+    });
     if (!appended.ok) return { kind: 'REFUSED', code: 'STORAGE', message: appended.error.message };
     if ('code' in appended.value) return { kind: 'REFUSED', ...appended.value };
     const { seq, at } = appended.value;
@@ -260,34 +250,6 @@ export class Leadership implements LinkOwner {
     if (announced) this.announce('ENDED');
   }
 
-  private appendWrite(
-    tx: EngineTransaction,
-    write: ClientWrite,
-  ):
-    | { seq: number; at: ReplicaMeta['lastAt'] }
-    | { code: 'NOT_LEADER' | 'WRITE_ID_REUSED' | 'NOT_ENOUGH_REPLICAS'; message: string } {
-    const meta = tx.replica(this.shardId);
-    if (this.phase !== 'SERVING' || meta?.replicaId !== this.replicaId || meta.maxEpoch !== this.epoch)
-      return { code: 'NOT_LEADER', message: 'the node does not lead the shard' };
-    const known = tx.write(meta, write.writeId);
-    if (known !== undefined) {
-      if (known.fingerprint === write.fingerprint) return { seq: known.seq, at: known.at };
-      return { code: 'WRITE_ID_REUSED', message: 'the write id was used for another write' };
-    }
-    const { members } = ackState(this.durableSeq, this.links.values());
-    if (members < this.current.min_in_sync)
-      return {
-        code: 'NOT_ENOUGH_REPLICAS',
-        message: `${members} replicas in sync, ${this.current.min_in_sync} are needed`,
-      };
-    const at = nextTimestamp(meta.lastAt, this.context.env.clock.wallMs());
-    const { writeId, fingerprint, changes } = write;
-    const seq = meta.last.seq + 1;
-    tx.append(this.shardId, [{ epoch: this.epoch, seq, writeId, fingerprint, changes, at }], this.committed);
-    tx.compact(this.shardId, COMPACT_ENTRIES_PER_WRITE, Math.min(Infinity, ...[...this.pins].map((pin) => pin.seq)));
-    return { seq, at };
-  }
-
   /** Links to every other replica that the descriptor lists; a replica that left it is let go. */
   private connect(): void {
     const listed = new Map(this.current.replicas.map((replica) => [replica.replica_id, replica]));
@@ -367,14 +329,4 @@ export class Leadership implements LinkOwner {
     env.log.info(kind === 'SERVING' ? 'leading' : 'no longer leading', { shard: this.shardId, epoch: this.epoch });
     observer.onLeadership?.({ kind, shardId: this.shardId, epoch: this.epoch, atMs: env.clock.monotonicMs() });
   }
-}
-
-/** Whether a replica's durable record lets it take up `epoch`: its promise (I-5), its receipt (E2), its log, its directory (L4). */
-export function mayLead(meta: ReplicaMeta, epoch: number): boolean {
-  return (
-    meta.intact &&
-    meta.maxEpoch <= epoch &&
-    meta.last.epoch < epoch &&
-    (meta.receipt === null || meta.receipt.epoch < epoch)
-  );
 }

@@ -6,7 +6,8 @@ import { err, ok } from '../../shared/domain/result.ts';
 import type { Result } from '../../shared/domain/result.ts';
 import { spawn } from './context.ts';
 import type { HostContext } from './context.ts';
-import { Leadership, mayLead } from './leadership.ts';
+import { mayLead } from './leader-log.ts';
+import { Leadership } from './leadership.ts';
 
 /** A follower's side of a session (R2). In memory only: it ends with the process, the registration, or a newer session. */
 export interface FollowerSession {

@@ -1,4 +1,4 @@
-import { mayLead } from '../../../data-node/replication/leadership.ts';
+import { mayLead } from '../../../data-node/replication/leader-log.ts';
 import { Cluster, SHARD_ID, threeNodes } from './cluster.ts';
 
 const NODES = ['n1', 'n2', 'n3'];
