@@ -131,6 +131,7 @@ class Simulation implements FaultyCluster {
     this.metadata = new MetadataWatch(
       (violation) => this.violated(violation),
       (text) => this.trace.add('STORE', text),
+      (nodeId, nodeEpoch) => this.nodes.some((node) => node.nodeId === nodeId && node.believesInLease(nodeEpoch)),
     );
     this.data = new DataWatch(
       () => time.nowMs(),

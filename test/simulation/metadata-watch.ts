@@ -29,9 +29,17 @@ export class MetadataWatch {
   private readonly report: (violation: Violation) => void;
   private readonly note: (text: string) => void;
 
-  constructor(report: (violation: Violation) => void, note: (text: string) => void) {
+  /** Asks a node whether it believes to hold its lease under this node epoch right now. */
+  private readonly believesInLease: (nodeId: string, nodeEpoch: number) => boolean;
+
+  constructor(
+    report: (violation: Violation) => void,
+    note: (text: string) => void,
+    believesInLease: (nodeId: string, nodeEpoch: number) => boolean,
+  ) {
     this.report = report;
     this.note = note;
+    this.believesInLease = believesInLease;
   }
 
   /** A data node gave this step-down receipt (E2). */
@@ -130,6 +138,13 @@ export class MetadataWatch {
     this.liveness.set(after.nodeId, after);
     checkLivenessTransition(before, after).forEach(this.report);
     if (before?.nodeEpoch === after.nodeEpoch) return;
+    if (before !== null && this.believesInLease(before.nodeId, before.nodeEpoch))
+      this.report({
+        invariant: 'I-4',
+        rule: 'L2',
+        subject: after.nodeId,
+        message: `fenced while it held its lease under node epoch ${before.nodeEpoch}`,
+      });
     this.counts.fences++;
     this.note(`${after.nodeId} node epoch ${after.nodeEpoch}, ${after.incarnation === null ? 'fenced' : 'registered'}`);
   }

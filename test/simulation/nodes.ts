@@ -39,7 +39,7 @@ export class SimulatedNode implements FaultyNode {
   readonly nodeId: string;
   private readonly world: World;
   private readonly options: NodeOptions;
-  private running: { process: SimulatedProcess; engine: Engine } | null = null;
+  private running: { process: SimulatedProcess; engine: Engine; lease: LeaseView | null } | null = null;
   private privateKey: string | null = null;
   private starts = 0;
   private directories = 0;
@@ -54,6 +54,12 @@ export class SimulatedNode implements FaultyNode {
     return this.running?.process.state() === 'RUNNING';
   }
 
+  /** True while a living process of the node would answer as leader under this node epoch, frozen or not. */
+  believesInLease(nodeEpoch: number): boolean {
+    const lease = this.running?.lease;
+    return lease?.registration()?.nodeEpoch === nodeEpoch && lease.held();
+  }
+
   start(): void {
     if (this.running !== null) return;
     const { time, network, trace } = this.world;
@@ -66,7 +72,8 @@ export class SimulatedNode implements FaultyNode {
       skewMs: random.between(-CLOCK_SKEW_MS_MAX, CLOCK_SKEW_MS_MAX),
     });
     const engine = openEngine({ path: this.databaseFile() });
-    this.running = { process, engine };
+    const running = { process, engine, lease: null as LeaseView | null };
+    this.running = running;
     const log = traceLogger(trace, name);
     const environment = { clock: process.clock, timers: process.timers, random, log };
     const directory = openDataDirectory({ nodeId, meta: engine, keys: this.keys(), random });
@@ -79,10 +86,12 @@ export class SimulatedNode implements FaultyNode {
       address: { nodeId, host: nodeId, port: NODE_PORT, zone: this.options.zone, version: 'simulated' },
       joinToken: directory.value.nodeEpoch() === null ? this.options.joinToken() : null,
     });
+    const lease = this.options.alterLease(agent.lease);
+    running.lease = lease;
     const host = createShardHost({
       env: environment,
       engine: this.options.alterEngine(engine),
-      lease: this.options.alterLease(agent.lease),
+      lease,
       controlPlane: agent.controlPlane,
       peers: this.options.alterPeers(peerNetwork(network, sender, () => agent.credential())),
     });
