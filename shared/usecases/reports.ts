@@ -221,7 +221,7 @@ async function missingReplica(
   const id = shardId(one.shard_id);
   const shard = await present(deps, id);
   if (shard === null) return refused('SHARD_NOT_FOUND', shardNotFound(id).message, null);
-  const checked = missingReplicaRefusal(shard, reporter, one);
+  const checked = await missingReplicaRefusal(deps, shard, reporter, one);
   if (!checked.ok) return refused(checked.error.code, checked.error.message, shard);
   const table = await deps.records.get('table', { table: shard.table });
   if (table?.value.tableId !== shard.tableId || table.value.state === 'DELETING') {
@@ -233,11 +233,12 @@ async function missingReplica(
   return applied(shard);
 }
 
-function missingReplicaRefusal(
+async function missingReplicaRefusal(
+  deps: Deps,
   shard: ShardDescriptor,
   reporter: Reporter,
   one: Extract<NodeReport, { type: 'missing_replica' }>,
-): Result<NodeId, Pick<Fault, 'message'> & { readonly code: string }> {
+): Promise<Result<NodeId, { readonly code: string; readonly message: string }>> {
   if (
     shard.leader.nodeId !== reporter.nodeId ||
     shard.leader.nodeEpoch !== reporter.nodeEpoch ||
@@ -247,8 +248,9 @@ function missingReplicaRefusal(
   }
   const entry = replicaById(shard, replicaId(one.replica_id));
   if (entry === undefined) return err({ code: 'REPLICA_UNKNOWN', message: REFUSALS['REPLICA_UNKNOWN'] ?? '' });
-  const session = { nodeEpoch: nodeEpoch(one.node_epoch), storeUuid: storeUuid(one.store_uuid) };
-  if (!mayRecreateEmpty(entry, session)) {
+  // The node's own registration decides, not what the leader last heard of it: the leader had no session to learn it from.
+  const registration = (await readLiveness(deps, [entry.nodeId])).get(entry.nodeId);
+  if (registration === undefined || !mayRecreateEmpty(entry, registration)) {
     return err({
       code: 'REPLICA_ELECTABLE',
       message:
