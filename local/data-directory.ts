@@ -8,7 +8,7 @@ import {
   renameSync,
   writeFileSync,
 } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { KeyObject } from 'node:crypto';
 import { generateSigningKey, parseSigningKey, signingKeyToPem } from '../shared/adapters/signing-key.ts';
@@ -38,7 +38,7 @@ export function openDataDirectory(dataDir: string): DataDirectory {
   const path = resolve(dataDir);
   try {
     for (const dir of [path, join(path, 'keys'), join(path, 'nodes')]) {
-      mkdirSync(dir, { recursive: true, mode: PRIVATE_DIR_MODE });
+      makeDirectory(dir);
       accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK);
     }
     const probe = join(path, '.write-probe');
@@ -73,6 +73,13 @@ export function openDataDirectory(dataDir: string): DataDirectory {
     writeSecret,
     release,
   };
+}
+
+/** Node's own recursive mkdir never returns where the system refuses a name below an existing folder (/proc). */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  makeDirectory(dirname(path));
+  mkdirSync(path, { mode: PRIVATE_DIR_MODE });
 }
 
 /** Replaces the file in one step, so that no reader sees half of it. */

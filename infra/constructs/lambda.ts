@@ -51,7 +51,7 @@ export class LambdaEntry extends NodejsFunction {
       TABLE_EVENTS: data.tables.events.tableName,
       STATE_MACHINE_ARN_PREFIX: arnPrefix,
       EVENT_BUS_NAME: data.bus.eventBusName,
-      SIGNING_SECRET_ARN: data.signingSecret.secretArn,
+      SIGNING_SECRET_ID: data.signingSecret.secretArn,
       LEASE_PROFILE: settings.leaseProfile,
       // Functions outside a VPC reach no private node: commands ride on heartbeat answers.
       PUSH_TO_NODES: 'false',

@@ -19,8 +19,8 @@ export const environmentSchema = z.object({
   /** ARN of a state machine without its operation type: `arn:...:stateMachine:shardkeeper-`. */
   STATE_MACHINE_ARN_PREFIX: z.string().startsWith('arn:'),
   EVENT_BUS_NAME: z.string().min(1).max(256),
-  /** Secrets Manager secret from whose random text the signing key is derived (adapters/signing-key.ts). */
-  SIGNING_SECRET_ARN: z.string().startsWith('arn:'),
+  /** ARN or name of the Secrets Manager secret from whose random text the signing key is derived (adapters/signing-key.ts). */
+  SIGNING_SECRET_ID: z.string().min(1).max(2048),
   LEASE_PROFILE: z.enum(['fast', 'standard', 'economy']),
   /** `true` if functions reach nodes (VPC): commands are pushed; else they ride on heartbeat answers only. */
   PUSH_TO_NODES: flag,

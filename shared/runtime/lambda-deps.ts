@@ -27,7 +27,7 @@ const noPush: NodeClient = {
 export async function lambdaDeps(): Promise<Deps> {
   const environment = readEnvironment(process.env);
   const secret = await new SecretsManagerClient().send(
-    new GetSecretValueCommand({ SecretId: environment.SIGNING_SECRET_ARN }),
+    new GetSecretValueCommand({ SecretId: environment.SIGNING_SECRET_ID }),
   );
   return composeDeps({
     store: dynamoStore(environment),

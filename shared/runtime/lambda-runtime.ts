@@ -1,4 +1,5 @@
 import type { Runtime, RuntimeSource } from './runtime.ts';
+import { jsonLogger } from './system.ts';
 
 /**
  * Runtime of a Lambda function: composed from its environment at the first event and kept by the process. The AWS SDK comes in
@@ -7,6 +8,8 @@ import type { Runtime, RuntimeSource } from './runtime.ts';
 export const lambdaRuntime: RuntimeSource = () => {
   composed ??= compose().catch((error: unknown) => {
     composed = undefined; // The next event tries again.
+    // Without a runtime no handler has a log yet.
+    jsonLogger((line) => process.stdout.write(`${line}\n`)).error('runtime-not-composed', { error });
     throw error;
   });
   return composed;

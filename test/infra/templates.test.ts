@@ -51,7 +51,9 @@ describe('tables', () => {
     }
   });
   test('the outbox leaves by the stream of the events table only', () => {
-    const streamed = resourcesOf(aws.data, 'AWS::DynamoDB::Table').filter((table) => table.Properties['StreamSpecification']);
+    const streamed = resourcesOf(aws.data, 'AWS::DynamoDB::Table').filter(
+      (table) => table.Properties['StreamSpecification'],
+    );
     expect(streamed.map((table) => table.Properties['TableName'])).toEqual(['shardkeeper-events']);
   });
 });
@@ -68,7 +70,10 @@ describe('functions', () => {
       expect(Properties['Runtime']).toBe('nodejs24.x');
       const { Variables } = Properties['Environment'] as { Variables: Record<string, unknown> };
       const resolved = Object.fromEntries(
-        Object.entries(Variables).map(([name, value]) => [name, typeof value === 'string' ? value : 'arn:of:something']),
+        Object.entries(Variables).map(([name, value]) => [
+          name,
+          typeof value === 'string' ? value : 'arn:of:something',
+        ]),
       );
       expect(() => readEnvironment(resolved)).not.toThrow();
     }
@@ -92,15 +97,17 @@ describe('functions', () => {
 
 describe('state machines', () => {
   test('one for every registry entry', () => {
-    const names = resourcesOf(aws.operations, 'AWS::StepFunctions::StateMachine').map((r) => r.Properties['StateMachineName']);
+    const names = resourcesOf(aws.operations, 'AWS::StepFunctions::StateMachine').map(
+      (r) => r.Properties['StateMachineName'],
+    );
     expect(names.toSorted()).toEqual(stateMachines.map(({ type }) => `shardkeeper-${type}`).toSorted());
   });
 
   type State = Readonly<Record<string, unknown>> & { readonly Type: string };
   const asl = (folder: string) =>
-    JSON.parse(
-      readFileSync(new URL(`../../state-machines/${folder}/${folder}.asl.json`, import.meta.url), 'utf8'),
-    ) as { States: Record<string, State> };
+    JSON.parse(readFileSync(new URL(`../../state-machines/${folder}/${folder}.asl.json`, import.meta.url), 'utf8')) as {
+      States: Record<string, State>;
+    };
   const tasks = stateMachines.flatMap(({ type, folder }) =>
     Object.entries(asl(folder).States)
       .filter(([, state]) => state.Type === 'Task')
@@ -143,7 +150,10 @@ describe('front door', () => {
     for (const { Properties } of answers) {
       const templates = Properties['ResponseTemplates'] as Record<string, string>;
       const filled = (templates['application/problem+json'] ?? '').replace('$context.error.messageString', '"m"');
-      expect(JSON.parse(filled)).toMatchObject({ code: expect.any(String) as string, detail: expect.any(String) as string });
+      expect(JSON.parse(filled)).toMatchObject({
+        code: expect.any(String) as string,
+        detail: expect.any(String) as string,
+      });
     }
   });
 });
@@ -160,6 +170,8 @@ test.each([{ prefix: 'UPPER' }, { lease: 'slow' }, { target: 'azure' }, { replic
 );
 
 test('the version that the API shows is the package version', () => {
-  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   expect(PRODUCT_VERSION).toBe(manifest.version);
 });

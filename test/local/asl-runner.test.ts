@@ -41,7 +41,10 @@ const machines = {
       ...end,
     },
   },
-  wait: { StartAt: 'Ask', States: { Ask: waitFor('ask', { Next: 'Work', ...orCaught }), Work: invoke('work', { Next: 'Done' }), ...end } },
+  wait: {
+    StartAt: 'Ask',
+    States: { Ask: waitFor('ask', { Next: 'Work', ...orCaught }), Work: invoke('work', { Next: 'Done' }), ...end },
+  },
   retry: { StartAt: 'Work', States: { Work: invoke('work', { Next: 'Done', ...retryTwice, ...orCaught }), ...end } },
 };
 
