@@ -1,7 +1,6 @@
 import { isMarkedExpired } from '../domain/detector.ts';
 import { leaderIsFenced } from '../domain/election.ts';
 import { conflict } from '../domain/faults.ts';
-import type { Fault } from '../domain/faults.ts';
 import { commandId, epoch, generation, nodeEpoch, nodeId, replicaId, shardId, storeUuid } from '../domain/ids.ts';
 import type { NodeEpoch, NodeId, ShardId } from '../domain/ids.ts';
 import { decideStatusProposal, mayRecreateEmpty } from '../domain/replication.ts';
