@@ -86,7 +86,7 @@ export class ShardkeeperClient {
   constructor(options: ClientOptions) {
     this.options = options;
     const controlPlane = new ControlPlane(options);
-    this.routes = new Routes(controlPlane);
+    this.routes = new Routes(controlPlane, options.environment.clock);
     const token = new DataToken(controlPlane, options.environment.clock);
     this.requester = new Requester({
       environment: options.environment,

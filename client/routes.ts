@@ -4,6 +4,7 @@ import type { KeyType } from '../shared/contracts/keys.ts';
 import { LIST_LIMIT_MAX } from '../shared/contracts/primitives.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { ClientError } from './errors.ts';
+import type { ClientEnvironment } from './ports.ts';
 import { LeaderBook, TableRoutes } from './route-cache.ts';
 import type { CachedRoute } from './route-cache.ts';
 
@@ -12,6 +13,10 @@ import type { CachedRoute } from './route-cache.ts';
  * leader is in doubt one refresh is under way at a time, however many requests wait for it.
  */
 const TIMEOUT_MS = 2_000;
+/** A shard's route is asked for again at the earliest this long after it was last asked for: an election takes longer. */
+const REFRESH_INTERVAL_MS = 50;
+/** Shards whose last refresh is remembered, of one table; beyond it all are forgotten, which costs one request each. */
+const REFRESHES_REMEMBERED_MAX = 4_096;
 /** Route requests under way for one table. */
 const REQUESTS_IN_FLIGHT_MAX = 4;
 
@@ -25,17 +30,21 @@ interface TableState {
   /** Keys that no request carries yet. */
   readonly missing: Map<string, Waiter[]>;
   readonly refreshes: Map<string, Promise<CachedRoute>>;
+  /** When the route of a shard was last asked for. */
+  readonly refreshedAtMs: Map<string, number>;
   inFlight: number;
   flushing: boolean;
 }
 
 export class Routes {
   private readonly controlPlane: ControlPlane;
+  private readonly clock: ClientEnvironment['clock'];
   private readonly tables = new Map<string, TableState>();
   private readonly book = new LeaderBook();
 
-  constructor(controlPlane: ControlPlane) {
+  constructor(controlPlane: ControlPlane, clock: ClientEnvironment['clock']) {
     this.controlPlane = controlPlane;
+    this.clock = clock;
   }
 
   /** The cached route of `key` ('' is the start of the table), or null. */
@@ -48,17 +57,25 @@ export class Routes {
     return this.cached(table, key) ?? this.fetch(table, key);
   }
 
-  /** A route newer than `used`, if the cache or the control plane has one; else the present one. Throws `ClientError`. */
+  /**
+   * A route newer than `used`, if the cache or the control plane has one; else the present one, which may be as old as
+   * REFRESH_INTERVAL_MS. Throws `ClientError`.
+   */
   async refresh(table: string, key: string, used: CachedRoute): Promise<CachedRoute> {
     const cached = this.cached(table, key);
     if (cached !== null && isNewer(cached, used)) return cached;
-    const { refreshes } = this.state(table);
+    const { refreshes, refreshedAtMs } = this.state(table);
     const underWay = refreshes.get(used.shardId);
     if (underWay !== undefined) {
       await underWay;
       // The refresh may have been for another key of a shard that no longer holds this one.
       return this.resolve(table, key);
     }
+    const nowMs = this.clock.monotonicMs();
+    const lastMs = refreshedAtMs.get(used.shardId);
+    if (cached !== null && lastMs !== undefined && nowMs < lastMs + REFRESH_INTERVAL_MS) return cached;
+    if (refreshedAtMs.size >= REFRESHES_REMEMBERED_MAX) refreshedAtMs.clear();
+    refreshedAtMs.set(used.shardId, nowMs);
     const refresh = this.fetch(table, key).finally(() => refreshes.delete(used.shardId));
     refreshes.set(used.shardId, refresh);
     return refresh;
@@ -158,7 +175,14 @@ export class Routes {
   private state(table: string): TableState {
     let state = this.tables.get(table);
     if (state === undefined) {
-      state = { routes: null, missing: new Map(), refreshes: new Map(), inFlight: 0, flushing: false };
+      state = {
+        routes: null,
+        missing: new Map(),
+        refreshes: new Map(),
+        refreshedAtMs: new Map(),
+        inFlight: 0,
+        flushing: false,
+      };
       this.tables.set(table, state);
     }
     return state;
