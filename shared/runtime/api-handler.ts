@@ -2,6 +2,7 @@ import type { Context } from 'aws-lambda';
 import middy from '@middy/core';
 import type { Call, Resource } from '../contracts/api/call.ts';
 import type { CallName, Calls } from '../contracts/api/index.ts';
+import type { Problem } from '../contracts/api/problem.ts';
 import type { Fault } from '../domain/faults.ts';
 import type { Result } from '../domain/result.ts';
 import { Bug } from '../domain/result.ts';
@@ -42,7 +43,9 @@ export function apiHandler<R extends Resource>(
   const exchanges = new WeakMap<object, Exchange>();
   const base = async (event: ApiEvent): Promise<ApiResult> => {
     const exchange = known(exchanges.get(event));
-    return toResult(await answerCall(byName, exchange), known(exchange.request).requestId);
+    const answer = await answerCall(byName, exchange);
+    if (answer.status !== 200) exchange.refusal = (answer.body as Problem).code;
+    return toResult(answer, known(exchange.request).requestId);
   };
   // Lambda's own timeout ends a request that hangs; an early answer of middy's would leave its effect running behind it.
   const handler = middy<ApiEvent, ApiResult, Error, Context, Exchange>(base, { timeoutEarlyInMillis: 0 })

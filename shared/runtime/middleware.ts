@@ -24,6 +24,8 @@ export interface Exchange extends Record<string, unknown> {
   match?: Match;
   principal?: OutsidePrincipal;
   input?: ValidInput;
+  /** Code of the refusal that the use case answered with. */
+  refusal?: string;
 }
 
 type Step = MiddlewareObj<ApiEvent, ApiResult, Error, Context, Exchange>;
@@ -37,7 +39,7 @@ export function known<T>(value: T | undefined): T {
 
 /** Outermost: composes the dependencies, reads the event, turns every failure into problem details, writes one log line. */
 export function envelope(source: RuntimeSource): Step {
-  const finish = (request: ApiRequest, fault: { code: string } | null): void => {
+  const finish = (request: ApiRequest, code: string | null): void => {
     const { runtime, startedMs, request: http, match, principal } = request.internal;
     runtime?.deps.log.info('request', {
       request_id: http?.requestId,
@@ -46,7 +48,7 @@ export function envelope(source: RuntimeSource): Step {
       // Paths of calls only: a path nobody serves may hold anything.
       path: match?.call.path ?? null,
       status: request.response?.statusCode,
-      code: fault?.code ?? null,
+      code,
       caller: principal === undefined ? null : principalName(principal),
       duration_ms: Math.round(runtime.deps.clock.monotonicMs() - known(startedMs)),
     });
@@ -58,7 +60,7 @@ export function envelope(source: RuntimeSource): Step {
       request.internal.startedMs = runtime.deps.clock.monotonicMs();
       request.internal.request = readEvent(request.event);
     },
-    after: (request) => finish(request, null),
+    after: (request) => finish(request, request.internal.refusal ?? null),
     onError: (request) => {
       const { runtime, request: http } = request.internal;
       const requestId = http?.requestId ?? 'none';
@@ -67,7 +69,7 @@ export function envelope(source: RuntimeSource): Step {
         runtime?.deps.log.error('request-failed', { request_id: requestId, error: request.error });
       }
       request.response = toResult(problemAnswer(fault, requestId), requestId);
-      finish(request, fault);
+      finish(request, fault.code);
     },
   };
 }
