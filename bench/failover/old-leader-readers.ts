@@ -6,7 +6,7 @@ import type { ShardView } from './cluster-process.ts';
  * which they led. A leader that was stopped finds their requests in its sockets when it goes on; what it answers then shows
  * in the serve logs.
  */
-const ASK_EVERY_MS = 100;
+const ASK_EVERY_MS = 200;
 /** Longer than any stop: the request must wait in the stopped process. */
 const TIMEOUT_MS = 60_000;
 /** Former terms that are still asked. */
@@ -30,6 +30,7 @@ export class OldLeaderReaders {
   private readonly timer: NodeJS.Timeout;
   private readonly table: string;
   private readonly token: string;
+  private round = 0;
   /** Reads that were answered, and refused. */
   readonly counts = { answered: 0, refused: 0 };
 
@@ -59,8 +60,12 @@ export class OldLeaderReaders {
   }
 
   private askAll(): void {
-    for (const [shardId, terms] of this.terms)
-      for (const term of terms) if (term.waiting < WAITING_MAX) this.ask(shardId, term);
+    this.round++;
+    for (const [shardId, terms] of this.terms) {
+      // In turn: the leader, and those that led before.
+      const term = terms.at(-1 - (this.round % terms.length));
+      if (term !== undefined && term.waiting < WAITING_MAX) this.ask(shardId, term);
+    }
   }
 
   private ask(shardId: string, term: Term): void {
