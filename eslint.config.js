@@ -16,7 +16,7 @@ const zones = layers.map((layer) => ({
 }));
 
 export default defineConfig(
-  { ignores: ['node_modules', 'cdk.out', '.data', 'coverage', 'dist'] },
+  { ignores: ['node_modules', 'cdk.out', '.data', '.venv', 'coverage', 'dist'] },
   tseslint.configs.recommendedTypeChecked,
   {
     files: ['**/*.ts'],
