@@ -51,6 +51,7 @@ const ZONES = 3;
 const SHARDS = 22;
 const LED_SHARDS_MIN = 8;
 const TABLE = 'bench';
+/** Of 20 kills; a shorter run, to try things out, asks for fewer. */
 const HANDOVER_KILLS_MIN = 4;
 /** A planned handover so far away is waited for while such kills are wanting. */
 const HANDOVER_WAIT_MS_MAX = 61_000;
@@ -81,10 +82,11 @@ export async function runFailover(options: FailoverOptions, say: (line: string) 
   const main = await underLoad({ ...options, selfFencing: 'on' }, say, async (run) => {
     const counted: Kill[] = [];
     let repeated = 0;
+    const handoverKillsMin = Math.min(HANDOVER_KILLS_MIN, Math.floor(options.kills / 5));
     const handoverKills = (): number => counted.filter((kill) => kill.metHandover).length;
-    while (counted.length < options.kills || handoverKills() < Math.min(HANDOVER_KILLS_MIN, options.kills)) {
+    while (counted.length < options.kills || handoverKills() < handoverKillsMin) {
       if (counted.length >= options.kills * 2) throw new Error('too few kills met a planned handover');
-      const wantHandover = handoverKills() < HANDOVER_KILLS_MIN;
+      const wantHandover = handoverKills() < handoverKillsMin;
       const kill = await run.kill(counted.length % 2 === 0 ? 'SIGKILL' : 'SIGSTOP', wantHandover);
       const again = kill.stallMs > 0;
       if (again) repeated++;
