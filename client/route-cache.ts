@@ -1,6 +1,7 @@
 import { encodeKey } from '../shared/contracts/keys.ts';
 import type { KeyType } from '../shared/contracts/keys.ts';
 import type { Route } from '../shared/contracts/data/rows.ts';
+import { KeyIndex } from './key-index.ts';
 
 /**
  * Routes of one table in key order: leaves of parallel arrays under one array of low keys, so that a look-up is two binary
@@ -28,6 +29,7 @@ const LEAF_SHARDS_MAX = 256;
 interface Leaf {
   count: number;
   readonly starts: string[];
+  readonly startIndex: KeyIndex;
   /** Exclusive; null is the end of the key space. */
   readonly ends: (string | null)[];
   readonly shardIds: string[];
@@ -40,6 +42,7 @@ interface Leaf {
 const newLeaf = (): Leaf => ({
   count: 0,
   starts: [],
+  startIndex: new KeyIndex(),
   ends: [],
   shardIds: [],
   epochs: new Float64Array(LEAF_SHARDS_MAX),
@@ -96,6 +99,7 @@ export class TableRoutes {
   readonly keyType: KeyType;
   private readonly book: LeaderBook;
   private readonly lows: string[] = [];
+  private readonly lowIndex = new KeyIndex();
   private readonly leaves: Leaf[] = [];
 
   constructor(keyType: KeyType, book: LeaderBook) {
@@ -151,9 +155,11 @@ export class TableRoutes {
 
   /** Last entry that starts at or before `form`. */
   private find(form: string): readonly [leaf: Leaf, index: number] | null {
-    const leaf = this.leaves[lastAtOrBelow(this.lows, this.lows.length, form)];
+    const lowest = this.lows[0];
+    if (lowest === undefined || form < lowest) return null;
+    const leaf = this.leaves[this.lowIndex.search(this.lows, this.lows.length, form)];
     if (leaf === undefined) return null;
-    const index = lastAtOrBelow(leaf.starts, leaf.count, form);
+    const index = leaf.startIndex.search(leaf.starts, leaf.count, form);
     return index < 0 ? null : [leaf, index];
   }
 
@@ -186,7 +192,7 @@ export class TableRoutes {
       if (entry.start >= low) leaf = right;
     }
     insertAt(leaf, lastAtOrBelow(leaf.starts, leaf.count, entry.start) + 1, entry);
-    this.lows[this.leaves.indexOf(leaf, leafIndex)] = leaf.starts[0] ?? entry.start;
+    this.setLow(this.leaves.indexOf(leaf, leafIndex), leaf.starts[0] ?? entry.start);
   }
 
   private remove(start: string): void {
@@ -199,12 +205,20 @@ export class TableRoutes {
     if (leaf.count === 0) {
       this.leaves.splice(leafIndex, 1);
       this.lows.splice(leafIndex, 1);
-    } else this.lows[leafIndex] = leaf.starts[0] ?? '';
+      this.lowIndex.changed();
+    } else this.setLow(leafIndex, leaf.starts[0] ?? '');
   }
 
   private place(index: number, leaf: Leaf, low: string): void {
     this.leaves.splice(index, 0, leaf);
     this.lows.splice(index, 0, low);
+    this.lowIndex.changed();
+  }
+
+  private setLow(index: number, low: string): void {
+    if (this.lows[index] === low) return;
+    this.lows[index] = low;
+    this.lowIndex.changed();
   }
 
   private leafAt(index: number): Leaf {
@@ -214,7 +228,7 @@ export class TableRoutes {
   }
 }
 
-/** Index of the last of the first `count` sorted `keys` that is <= `key`; -1 if none is. */
+/** Index of the last of the first `count` sorted `keys` that is <= `key`; -1 if none is. For changes; look-ups use the indexes. */
 function lastAtOrBelow(keys: readonly string[], count: number, key: string): number {
   let low = 0;
   let high = count;
@@ -244,6 +258,7 @@ function insertAt(leaf: Leaf, index: number, entry: Entry): void {
   leaf.generations[index] = entry.generation;
   leaf.leaders[index] = entry.leader;
   leaf.count++;
+  leaf.startIndex.changed();
 }
 
 function removeAt(leaf: Leaf, index: number): void {
@@ -252,6 +267,7 @@ function removeAt(leaf: Leaf, index: number): void {
   leaf.shardIds.splice(index, 1);
   for (const column of [leaf.epochs, leaf.generations, leaf.leaders]) column.copyWithin(index, index + 1, leaf.count);
   leaf.count--;
+  leaf.startIndex.changed();
 }
 
 /** Moves the entries from `index` on into a new leaf. */
@@ -262,5 +278,6 @@ function splitOff(leaf: Leaf, index: number): Leaf {
   leaf.ends.length = index;
   leaf.shardIds.length = index;
   leaf.count = index;
+  leaf.startIndex.changed();
   return right;
 }
