@@ -1,0 +1,314 @@
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { runCli } from '../../cli/program.ts';
+import { systemEnvironment, systemNetwork } from '../../client/index.ts';
+
+/** shardctl against a small HTTP server in this process. */
+interface Received {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly authorization: string | undefined;
+  readonly idempotencyKey: string | undefined;
+  readonly body: unknown;
+}
+type Reply = { readonly status: number; readonly body: unknown } | 'HANG';
+
+const network = systemNetwork();
+let server: Server;
+let url = '';
+let reply: (request: Received) => Reply = () => ({ status: 404, body: {} });
+let received: Received[] = [];
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    void bodyOf(request).then((body) => {
+      const target = new URL(request.url ?? '/', 'http://host');
+      const seen = {
+        method: request.method ?? '',
+        path: target.pathname,
+        query: target.searchParams,
+        authorization: request.headers.authorization,
+        idempotencyKey: request.headers['idempotency-key'] as string | undefined,
+        body,
+      };
+      received.push(seen);
+      const answer = reply(seen);
+      if (answer === 'HANG') return;
+      response.writeHead(answer.status, { 'content-type': 'application/json' }).end(JSON.stringify(answer.body));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+
+afterAll(async () => {
+  network.close();
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+beforeEach(() => {
+  received = [];
+});
+
+async function bodyOf(request: IncomingMessage): Promise<unknown> {
+  let text = '';
+  for await (const chunk of request) text += String(chunk);
+  return text === '' ? undefined : JSON.parse(text);
+}
+
+async function shardctl(
+  args: string[],
+  options: { env?: Record<string, string>; files?: Record<string, string> } = {},
+) {
+  let out = '';
+  let err = '';
+  const code = await runCli(args, {
+    env: { SHARDKEEPER_URL: url, SHARDKEEPER_TOKEN: 'secret', ...options.env },
+    network,
+    environment: systemEnvironment,
+    readFile: (path) => options.files?.[path] ?? null,
+    out: (text) => (out += text),
+    err: (text) => (err += text),
+  });
+  return { code, out, err };
+}
+
+const node = (id: number) => ({
+  node_id: `node-${id}`,
+  host: '127.0.0.1',
+  port: 7000,
+  zone: 'a',
+  status: 'HEALTHY',
+  shards: 3,
+  cordoned: false,
+  node_epoch: 4,
+  last_heartbeat: '2026-01-01T00:00:00.000Z',
+  lease_profile: 'fast',
+  version: '0.1.0',
+});
+const problem = (status: number, code: string): Reply => ({
+  status,
+  body: { type: 'about:blank', title: code, status, code, detail: `because ${code}` },
+});
+const operation = (status: string) => ({
+  operation_id: 'op-1',
+  type: 'create-table',
+  status,
+  outcome: null,
+  progress: { done: 1, total: 2, unit: 'shards' },
+  eta_seconds: null,
+  waiting_on: null,
+  plan: null,
+  steps: [],
+  created_by: 'admin',
+  created_at: '2026-01-01T00:00:00.000Z',
+  updated_at: '2026-01-01T00:00:00.000Z',
+  execution_arn: null,
+  error: status === 'FAILED' ? { code: 'NOT_ENOUGH_NODES', message: 'too few nodes' } : null,
+});
+
+describe('lists', () => {
+  test('a table for people, JSON for scripts; the token goes along', async () => {
+    reply = () => ({ status: 200, body: { nodes: [node(101)], next_cursor: null } });
+    const people = await shardctl(['nodes', 'list']);
+    expect(people).toMatchObject({ code: 0, err: '' });
+    expect(people.out).toContain('node-101');
+    const scripts = await shardctl(['nodes', 'list', '--json']);
+    expect(JSON.parse(scripts.out)).toMatchObject({ nodes: [{ node_id: 'node-101' }], more: false });
+    expect(received.map((request) => request.authorization)).toEqual(['Bearer secret', 'Bearer secret']);
+  });
+
+  test('pages are fetched only as far as --limit goes', async () => {
+    reply = ({ query }) => {
+      const from = Number(query.get('cursor') ?? 0);
+      const count = Math.min(Number(query.get('limit')), 2);
+      return {
+        status: 200,
+        body: { nodes: Array.from({ length: count }, (_, i) => node(from + i)), next_cursor: String(from + count) },
+      };
+    };
+    const result = await shardctl(['nodes', 'list', '--limit', '5', '--json']);
+    expect(JSON.parse(result.out)).toMatchObject({ more: true });
+    expect((JSON.parse(result.out) as { nodes: unknown[] }).nodes).toHaveLength(5);
+    expect(received.map(({ query }) => [query.get('cursor'), query.get('limit')])).toEqual([
+      [null, '5'],
+      ['2', '3'],
+      ['4', '1'],
+    ]);
+  });
+});
+
+describe('exit codes', () => {
+  test.each<{ what: string; args: string[]; reply: Reply; env?: Record<string, string>; code: number; error: string }>([
+    {
+      what: 'refused',
+      args: ['nodes', 'get', 'x'],
+      reply: problem(404, 'NODE_NOT_FOUND'),
+      code: 1,
+      error: 'NODE_NOT_FOUND',
+    },
+    {
+      what: 'a bad token',
+      args: ['health'],
+      reply: problem(401, 'UNAUTHENTICATED'),
+      code: 1,
+      error: 'UNAUTHENTICATED',
+    },
+    {
+      what: 'another kind of server',
+      args: ['health'],
+      reply: { status: 200, body: 'hello' },
+      code: 1,
+      error: 'BAD_ANSWER',
+    },
+    { what: 'an unknown command', args: ['frobnicate'], reply: 'HANG', code: 2, error: 'USAGE' },
+    { what: 'a missing argument', args: ['nodes', 'get'], reply: 'HANG', code: 2, error: 'USAGE' },
+    { what: 'a limit that is none', args: ['nodes', 'list', '--limit', '0'], reply: 'HANG', code: 2, error: 'USAGE' },
+    { what: 'no token', args: ['health'], reply: 'HANG', env: { SHARDKEEPER_TOKEN: '' }, code: 2, error: 'NO_TOKEN' },
+    { what: 'no address', args: ['health'], reply: 'HANG', env: { SHARDKEEPER_URL: 'x:y' }, code: 2, error: 'BAD_URL' },
+    {
+      what: 'a server that is away',
+      args: ['health'],
+      reply: 'HANG',
+      env: { SHARDKEEPER_URL: 'http://127.0.0.1:1' },
+      code: 3,
+      error: 'UNREACHABLE',
+    },
+    {
+      what: 'a server that does not answer',
+      args: ['--timeout', '1', 'health'],
+      reply: 'HANG',
+      code: 3,
+      error: 'UNREACHABLE',
+    },
+    {
+      what: 'rows without a final answer',
+      args: ['--timeout', '1', 'put', 't', 'k', '1'],
+      reply: problem(503, 'STORE_UNAVAILABLE'),
+      code: 4,
+      error: 'DEADLINE',
+    },
+    {
+      what: 'rows of an unknown table',
+      args: ['get', 't', 'k'],
+      reply: problem(404, 'TABLE_NOT_FOUND'),
+      code: 1,
+      error: 'TABLE_NOT_FOUND',
+    },
+  ])('$what: $code', async ({ args, reply: answer, env, code, error }) => {
+    reply = () => answer;
+    const scripts = await shardctl([...args, '--json'], env === undefined ? {} : { env });
+    expect(scripts).toMatchObject({ code, out: '' });
+    expect(JSON.parse(scripts.err)).toMatchObject({ error: { code: error } });
+    expect(scripts.err).not.toContain('secret');
+  });
+
+  test('help ends with 0 and lists the exit codes', async () => {
+    const help = await shardctl(['--help']);
+    expect(help.code).toBe(0);
+    expect(help.out).toContain('Exit codes:');
+  });
+
+  test('the token comes from the file when the environment has none', async () => {
+    reply = () => ({ status: 200, body: { nodes: [], next_cursor: null } });
+    const result = await shardctl(['nodes', 'list'], {
+      env: { SHARDKEEPER_TOKEN: '' },
+      files: { '.data/admin-token': 'from-file\n' },
+    });
+    expect(result).toMatchObject({ code: 0, out: 'none\n' });
+    expect(received[0]?.authorization).toBe('Bearer from-file');
+  });
+});
+
+describe('operations', () => {
+  const created: Reply = {
+    status: 200,
+    body: { status: 'initiated', message: 'm', table: 't', operation_id: 'op-1' },
+  };
+
+  test.each([
+    { end: 'SUCCEEDED', code: 0 },
+    { end: 'FAILED', code: 1 },
+  ])('tables create --wait follows the operation to $end', async ({ end, code }) => {
+    let looks = 0;
+    reply = ({ path }) =>
+      path === '/tables' ? created : { status: 200, body: operation(++looks < 2 ? 'RUNNING' : end) };
+    const args = ['tables', 'create', 't', '--pre-split-file', 'keys', '--rf', '3', '--wait', '--json'];
+    const result = await shardctl(args, { files: { keys: 'g\np\n' } });
+    expect(result.code).toBe(code);
+    expect(JSON.parse(result.out)).toMatchObject({ status: end });
+    expect(received[0]).toMatchObject({ body: { table: 't', pre_split: ['g', 'p'], replication_factor: 3 } });
+    expect(received[0]?.idempotencyKey).toMatch(/^shardctl-/);
+    expect(looks).toBe(2);
+  });
+
+  test('a wait that takes too long ends with 4', async () => {
+    reply = () => ({ status: 200, body: operation('RUNNING') });
+    const result = await shardctl(['ops', 'get', 'op-1', '--watch', '--wait-seconds', '1', '--json']);
+    expect(result.code).toBe(4);
+    expect(result.err).toContain('OPERATION_UNFINISHED');
+  });
+});
+
+describe('rows', () => {
+  /** Control plane and data node in one: the server's own port is the leader's. */
+  const cluster = (data: (path: string, body: unknown) => Reply): void => {
+    reply = ({ path, body }) => {
+      if (path === '/auth/token') {
+        return { status: 200, body: { status: 'success', token: 'data', expires_at: '2030-01-01T00:00:00Z' } };
+      }
+      if (path.startsWith('/data/')) return data(path, body);
+      const leader = { node_id: 'n1', host: '127.0.0.1', port: Number(new URL(url).port), node_epoch: 1 };
+      const route = {
+        table: 't',
+        shard_id: 's',
+        key_type: 'string',
+        start_key: '',
+        end_key: null,
+        epoch: 1,
+        generation: 1,
+        leader,
+        replicas: [],
+      };
+      return { status: 200, body: { routes: [route], next_cursor: null } };
+    };
+  };
+
+  test('put takes JSON, or text that is none', async () => {
+    cluster(() => ({ status: 200, body: { status: 'success', timestamp: '1.0', epoch: 1 } }));
+    expect((await shardctl(['put', 't', 'k', '{"a":[1]}'])).code).toBe(0);
+    expect((await shardctl(['put', 't', 'k', 'plain text', '--write-id', 'w-1'])).code).toBe(0);
+    const puts = received.filter(({ path }) => path === '/data/put');
+    expect(puts.map(({ body }) => (body as { value: unknown }).value)).toEqual([{ a: [1] }, 'plain text']);
+    expect(puts[1]?.body).toMatchObject({ write_id: 'w-1' });
+  });
+
+  test('get prints the value, and ends with 5 when there is none', async () => {
+    let found = true;
+    cluster(() => ({
+      status: 200,
+      body: { found, value: found ? { a: 1 } : null, timestamp: found ? '1.0' : null, epoch: 1 },
+    }));
+    expect(await shardctl(['get', 't', 'k'])).toMatchObject({ code: 0, out: '{"a":1}\n' });
+    found = false;
+    expect(await shardctl(['get', 't', 'k', '--json'])).toMatchObject({ code: 5, out: '' });
+  });
+
+  test('scan prints one object a line', async () => {
+    const row = (key: string) => ({ key, value: 1, timestamp: '1.0' });
+    cluster(() => ({
+      status: 200,
+      body: { rows: [row('a'), row('b')], next_key: null, shard_end_key: null, epoch: 1 },
+    }));
+    const result = await shardctl(['scan', 't', '--json']);
+    expect(
+      result.out
+        .trim()
+        .split('\n')
+        .map((line) => (JSON.parse(line) as { key: string }).key),
+    ).toEqual(['a', 'b']);
+  });
+});
