@@ -74,7 +74,7 @@ export class OldLeaderReaders {
       table: this.table,
       shard_id: shardId,
       epoch: term.epoch,
-      key: 'nothing-in-particular',
+      key: term.key,
     });
     const outgoing = request(
       {
