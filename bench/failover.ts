@@ -56,6 +56,8 @@ const HANDOVER_KILLS_MIN = 4;
 /** A planned handover so far away is waited for while such kills are wanting. */
 const HANDOVER_WAIT_MS_MAX = 61_000;
 const FREEZE_BEYOND_LEASE_MS = 5_000;
+/** Load on the present leaders before the next kill: writers and readers have reached every one of them. */
+const UNDER_LOAD_MS = 5_000;
 const REPLICATED_MS_MAX = 180_000;
 /** Writes sent from so long before a kill until so long after it show the stall of shards that lost a follower. */
 const STALL_FROM_MS = 2_000;
@@ -217,6 +219,9 @@ class LoadedCluster {
     const waitMs = dueMs === null ? Infinity : dueMs - performance.now();
     if (atHandover && waitMs < HANDOVER_WAIT_MS_MAX) {
       await sleep(Math.max(0, waitMs));
+      shards = await this.settled();
+    } else {
+      await sleep(UNDER_LOAD_MS);
       shards = await this.settled();
     }
     const victim = mostLoaded(shards);
