@@ -12,6 +12,8 @@ export interface StepInput {
   readonly step: string;
   /** Present in `.waitForTaskToken` states. */
   readonly taskToken: string | null;
+  /** Given to the first step of a machine, which notes it in the record. */
+  readonly executionArn: string | null;
 }
 export interface StepResult {
   /** Tag for the state machine's Choice. */
@@ -40,7 +42,9 @@ const STEPS_KEPT_MAX = 50;
 export async function saveOperation(
   deps: Deps,
   stored: Stored<'operation'>,
-  patch: Partial<Pick<OperationRecord, 'status' | 'outcome' | 'progress' | 'waitingOn' | 'state' | 'error'>>,
+  patch: Partial<
+    Pick<OperationRecord, 'status' | 'outcome' | 'progress' | 'waitingOn' | 'state' | 'executionArn' | 'error'>
+  >,
   entry: { readonly name: string; readonly detail: string },
   also: Partial<Change> = {},
 ): Promise<void> {

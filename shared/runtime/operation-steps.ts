@@ -19,6 +19,7 @@ const taskSchema = z.strictObject({
   operation_id: z.string().min(1),
   step: z.string().min(1),
   task_token: z.string().min(1).optional(),
+  execution_arn: z.string().min(1).optional(),
 });
 export type TaskInput = z.input<typeof taskSchema>;
 export type OperationStepHandler = (task: unknown) => Promise<{ next: string }>;
@@ -30,13 +31,18 @@ export const stepTags = (type: OperationType): readonly string[] => Object.keys(
 export function operationStepHandler(source: RuntimeSource): OperationStepHandler {
   return async (task) => {
     const { deps } = await source();
-    const { operation_id, step, task_token } = taskSchema.parse(task);
+    const { operation_id, step, task_token, execution_arn } = taskSchema.parse(task);
     const id = operationId(operation_id);
     const stored = await deps.records.get('operation', { operationId: id });
     if (stored === null) throw new Bug(`operation ${operation_id} does not exist`);
     const run = stepOf(stored.value.type, step);
     const startedMs = deps.clock.monotonicMs();
-    const answer = await run(deps, { operationId: id, step, taskToken: task_token ?? null });
+    const answer = await run(deps, {
+      operationId: id,
+      step,
+      taskToken: task_token ?? null,
+      executionArn: execution_arn ?? null,
+    });
     deps.log.info('operation-step', {
       operation_id,
       type: stored.value.type,

@@ -87,6 +87,7 @@ const plan: StepFunction = async (deps, input) => {
       work.operation,
       {
         status: 'RUNNING',
+        executionArn: input.executionArn,
         error: {
           code: 'NOT_ENOUGH_NODES',
           message: `Replication factor ${replicationFactor} needs as many live nodes; ${candidates.length} can take replicas.`,
@@ -99,7 +100,7 @@ const plan: StepFunction = async (deps, input) => {
   await saveOperation(
     deps,
     work.operation,
-    { status: 'RUNNING', state: stateOf({ candidates, built: 0, provisioned: 0 }) },
+    { status: 'RUNNING', executionArn: input.executionArn, state: stateOf({ candidates, built: 0, provisioned: 0 }) },
     { name: 'plan', detail: `${shardCount(work.plan)} shards over ${candidates.length} nodes` },
   );
   return { next: 'build-directory' };

@@ -45,6 +45,7 @@ const removeReplicas: StepFunction = async (deps, input) => {
     work.operation,
     {
       status: 'RUNNING',
+      executionArn: input.executionArn ?? work.operation.value.executionArn,
       state: { told: told === 'NONE_LEFT' ? null : told },
       waitingOn: toLive.length === 0 ? null : `removal of ${toLive.length} replicas`,
     },

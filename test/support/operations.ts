@@ -15,6 +15,7 @@ export interface StepTask {
   readonly operation_id: string;
   readonly step: string;
   readonly task_token?: string;
+  readonly execution_arn?: string;
 }
 
 /** Runs the operations of a use-case world by their real ASL files. `around` may repeat or fail a step. */
@@ -47,6 +48,7 @@ export function operationsOf(
           operationId: operationId(task.operation_id),
           step: task.step,
           taskToken: task.task_token ?? null,
+          executionArn: task.execution_arn ?? null,
         }),
       );
     },

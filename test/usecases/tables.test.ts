@@ -61,6 +61,7 @@ describe('tables as operations (create-table, delete-table)', () => {
       value: { state: 'ACTIVE', shards: 130 },
     });
     const shown = await world.call('getOperation', getOperation, { params: { operation_id: id } });
+    expect(shown.ok && shown.value.execution_arn).toContain(id);
     expect(shown.ok && shown.value.steps.map(({ name }) => name)).toContain('activate');
   });
 
