@@ -1,3 +1,4 @@
+import { LIST_LIMIT_MAX } from '../shared/contracts/primitives.ts';
 import { readOptions, StartError, USAGE } from './options.ts';
 import type { RunnerOptions } from './options.ts';
 import { startRunner } from './runner.ts';
@@ -66,20 +67,26 @@ function banner(runner: Runner, options: RunnerOptions): void {
 `);
 }
 
+/** Ready: as many nodes as planned are healthy and have renewed since this start. A restart finds leases of the run before. */
 async function announceReadiness(runner: Runner, expected: number): Promise<void> {
   const startedMs = performance.now();
+  const startedWallMs = Date.now();
   let saidLate = false;
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
     const answer = await runner.controlPlane.handle({
       method: 'GET',
-      path: '/cluster/health',
+      path: '/cluster/nodes',
+      query: `limit=${LIST_LIMIT_MAX}`,
       headers: [['Authorization', `Bearer ${runner.adminToken}`]],
     });
     if (answer.statusCode === 200) {
-      const { nodes } = JSON.parse(answer.body) as { nodes: { healthy: number } };
-      if (nodes.healthy >= expected) {
-        say(`Ready: ${nodes.healthy} healthy nodes after ${((performance.now() - startedMs) / 1000).toFixed(1)} s.`);
+      const { nodes } = JSON.parse(answer.body) as { nodes: { status: string; last_heartbeat: string }[] };
+      const healthy = nodes.filter(
+        (node) => node.status === 'HEALTHY' && Date.parse(node.last_heartbeat) >= startedWallMs,
+      ).length;
+      if (healthy >= expected) {
+        say(`Ready: ${healthy} healthy nodes after ${((performance.now() - startedMs) / 1000).toFixed(1)} s.`);
         return;
       }
     }

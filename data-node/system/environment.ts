@@ -26,7 +26,16 @@ export const systemClock = (): Clock => ({ wallMs: () => Date.now(), monotonicMs
 
 export const systemTimers: Timers = {
   after: (delayMs, callback) => {
-    const timer = setTimeout(callback, Math.max(0, delayMs));
+    if (delayMs <= 0) {
+      // A timer of 0 ms takes at least 1 ms; the group commit only wants the next turn of the loop.
+      const turn = setImmediate(callback);
+      return {
+        cancel: () => {
+          clearImmediate(turn);
+        },
+      };
+    }
+    const timer = setTimeout(callback, delayMs);
     return {
       cancel: () => {
         clearTimeout(timer);
