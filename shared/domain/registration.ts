@@ -21,6 +21,11 @@ export type RegistrationRefusal =
   | { readonly code: 'NODE_DECOMMISSIONED' }
   /** The directory is older than what it attested before (L4). */
   | { readonly code: 'STORE_ROLLED_BACK'; readonly attested: number; readonly presented: number }
+  /**
+   * The node registered with another directory since this one: what that one acknowledged, this one lacks, and what this one
+   * attested is no longer known (L4).
+   */
+  | { readonly code: 'STORE_REPLACED'; readonly storeUuid: StoreUuid }
   /** The directory knows a node epoch that was never given out: it belongs to another cluster, or the store was rolled back. */
   | { readonly code: 'STORE_MISMATCH'; readonly presentedNodeEpoch: NodeEpoch; readonly nodeEpoch: NodeEpoch };
 
@@ -57,8 +62,10 @@ export function decideRegistration(
     });
   }
   const presented = request.attestation?.counter ?? 0;
-  const sameDirectory = request.storeUuid === liveness.storeUuid;
-  if (sameDirectory && presented < liveness.attestation) {
+  if (request.storeUuid !== liveness.storeUuid) {
+    // A new directory never registered; one that did stands in the store, or was replaced there (L4, E4).
+    if (request.attestation !== null) return err({ code: 'STORE_REPLACED', storeUuid: liveness.storeUuid });
+  } else if (presented < liveness.attestation) {
     return err({ code: 'STORE_ROLLED_BACK', attested: liveness.attestation, presented });
   }
   return ok({ kind: 'REGISTER', nodeEpoch: nextNodeEpoch(liveness.nodeEpoch), attestation: presented });

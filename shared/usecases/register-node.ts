@@ -231,6 +231,12 @@ function refusal(id: NodeId, reason: RegistrationRefusal): Fault {
         `The data directory of ${id} is older than what it attested (${reason.presented} < ${reason.attested}). Set its replicas aside, take a new store_uuid and register again.`,
         { detail: { attested: reason.attested, presented: reason.presented } },
       );
+    case 'STORE_REPLACED':
+      return conflict(
+        'STORE_MISMATCH',
+        `${id} registered with another data directory (${reason.storeUuid}) after this one, whose replicas may miss what was written since. Start the node with that directory, or with an empty one.`,
+        { detail: { store_uuid: reason.storeUuid } },
+      );
     case 'STORE_MISMATCH':
       return conflict(
         'STORE_MISMATCH',

@@ -59,7 +59,21 @@ describe('registration is a fence (L4)', () => {
       error: { code: 'STORE_ROLLED_BACK', attested: 90, presented: 89 },
     });
     expect(decideRegistration(null, lease, request({ counter: 90 })).ok).toBe(true);
-    expect(decideRegistration(null, lease, request({ counter: 0, storeUuid: 'store-wiped' })).ok).toBe(true);
+    const wiped = { ...request({ storeUuid: 'store-wiped' }), attestation: null };
+    expect(decideRegistration(null, lease, wiped).ok).toBe(true);
+  });
+
+  test('a directory that another one replaced does not come back: nobody knows any more what it attested', () => {
+    const lease = aLease(1, {
+      nodeEpoch: nodeEpoch(3),
+      released: true,
+      storeUuid: storeUuid('store-new'),
+      attestation: 2,
+    });
+    expect(decideRegistration(null, lease, request({ counter: 20 }))).toEqual({
+      ok: false,
+      error: { code: 'STORE_REPLACED', storeUuid: 'store-new' },
+    });
   });
 
   test('a directory that knows a node epoch which was never given out belongs elsewhere', () => {

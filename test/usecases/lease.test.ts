@@ -111,6 +111,25 @@ describe('a lease from registration to fence (L1, L4)', () => {
     });
   });
 
+  test("yesterday's directory is refused even after an empty one took its place (L4, E4)", async () => {
+    await beat(world, { sequence: 1, attestation: 50 });
+    const release = (epoch: number, incarnation: string) =>
+      world.call(
+        'releaseNode',
+        releaseNode,
+        { params: { node_id: 'node-1' }, body: { node_epoch: epoch, incarnation } },
+        nodePrincipal(1, epoch, incarnation),
+      );
+    await release(1, 'inc-1');
+    expect((await register(world, { incarnation: 'inc-wiped', store_uuid: 'store-1b' })).ok).toBe(true);
+    await release(2, 'inc-wiped');
+    const yesterday = { incarnation: 'inc-1c', store_uuid: 'store-1', attestation: { node_epoch: 1, counter: 20 } };
+    expect(await register(world, yesterday)).toMatchObject({
+      ok: false,
+      error: { code: 'STORE_MISMATCH', detail: { store_uuid: 'store-1b' } },
+    });
+  });
+
   test('a lost answer of a registration is repeated, not counted twice', async () => {
     expect(await register(world, { incarnation: 'inc-1', store_uuid: 'store-1' })).toMatchObject({
       ok: true,
