@@ -151,6 +151,9 @@ export class Commands {
     if (command.epoch < replica.promisedEpoch())
       return refused(command, 'STALE_EPOCH', `epoch ${replica.promisedEpoch()} was promised`);
     if (command.descriptor !== null) replica.adopt(command.descriptor);
+    // The term belongs to another registration of this node: a receipt of this one would bar nothing there (E1, E2).
+    if (replica.descriptor().leader.node_epoch !== this.context.lease.registration()?.nodeEpoch)
+      return refused(command, 'NODE_EPOCH_MISMATCH', 'the leadership was given under another node epoch (E1)');
     // The receipt must name at least the intent's generation (E2).
     if (replica.descriptor().generation < command.generation)
       return refused(command, 'STALE_GENERATION', 'the descriptor of that generation is not known');

@@ -200,8 +200,9 @@ async function stepDownReceipt(
   const id = shardId(one.shard_id);
   const shard = await present(deps, id);
   if (shard === null) return refused('SHARD_NOT_FOUND', shardNotFound(id).message, null);
-  // I-8: a receipt is a promise of the reporting node about itself.
-  if (shard.leader.nodeId !== reporter.nodeId) return refused('NOT_LEADER', REFUSALS['NOT_LEADER'] ?? '', shard);
+  // I-8, E1: a receipt is a promise of the registration that leads about itself; another one's bars nothing there (E2).
+  if (shard.leader.nodeId !== reporter.nodeId || shard.leader.nodeEpoch !== reporter.nodeEpoch)
+    return refused('NOT_LEADER', REFUSALS['NOT_LEADER'] ?? '', shard);
   const outcome = await finishTransfer(deps, reporter.principal, id, {
     replicaId: replicaId(one.replica_id),
     epoch: epoch(one.epoch),

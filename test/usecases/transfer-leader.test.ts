@@ -126,6 +126,30 @@ describe('POST /shards/{shard_id}/leader (E2)', () => {
     expect((await world.shard(SHARD)).epoch).toBe(1);
   });
 
+  test('a receipt by an earlier registration of the leader counts nothing (E1, E2)', async () => {
+    world.answer(() => ({ outcome: 'QUEUED' }));
+    // node-1 leads at epoch 1 under node epoch 1; the reporter's credential is of another registration.
+    const answer = transfer('node-3');
+    await world.timers.advance(1_000);
+    const other = await world.call(
+      'report',
+      report,
+      {
+        params: { node_id: 'node-1' },
+        body: {
+          node_epoch: 2,
+          incarnation: 'inc-1b',
+          reports: [{ type: 'step_down_receipt', shard_id: SHARD, replica_id: 'r-0-1', epoch: 1, generation: 2 }],
+        },
+      },
+      nodePrincipal(1, 2, 'inc-1b'),
+    );
+    expect(other.ok && other.value.results[0]).toMatchObject({ outcome: 'REFUSED', code: 'NOT_LEADER' });
+    await world.timers.advance(10_000);
+    expect(await answer).toMatchObject({ ok: false });
+    expect((await world.shard(SHARD)).epoch).toBe(1);
+  });
+
   test('a leader that is fenced during the transfer is succeeded by election, the target first', async () => {
     world.answer(() => ({ outcome: 'QUEUED' }));
     const answer = transfer('node-3');

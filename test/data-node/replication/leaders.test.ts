@@ -299,6 +299,20 @@ describe('a transfer of leadership (E2)', () => {
     expect(mayLead({ ...meta, last: { epoch, seq: 2 } }, epoch)).toBe(false);
   });
 
+  it('gives no receipt for a term of another registration of its node: it would bar nothing there (E1)', async () => {
+    const cluster = await threeNodes();
+    // Another process registered as n1 and leads at epoch 2; the one that runs here was not yet told.
+    cluster.controlPlane.fence('n1');
+    cluster.controlPlane.change(SHARD_ID, (shard) => ({
+      epoch: 2,
+      leader: { ...shard.leader, node_epoch: 2 },
+      replicas: shard.replicas.map((entry) => (entry.node_id === 'n1' ? { ...entry, node_epoch: 2 } : entry)),
+    }));
+    cluster.controlPlane.intend(SHARD_ID, 'n2');
+    const ack = await cluster.apply(cluster.controlPlane.command('step_down', SHARD_ID, 'n1'));
+    expect(ack).toMatchObject({ outcome: 'REFUSED', code: 'NODE_EPOCH_MISMATCH', receipt: null });
+  });
+
   it('refuses to step down from an older epoch than it promised', async () => {
     const cluster = await threeNodes();
     const old = cluster.controlPlane.command('step_down', SHARD_ID, 'n1');
