@@ -169,6 +169,9 @@ export class PeerLink {
     const meta = this.owner.meta();
     if (meta === undefined) return 'FAILED';
     const { node_epoch, store_uuid, intact, log_end } = answer.value;
+    // A process of an earlier registration, that was not yet told or runs on a copy of the directory: it never stands in for the
+    // one that the entry names (R2, E1).
+    if (node_epoch < this.entry.node_epoch) return 'FAILED';
     // An IN_SYNC entry vouches for one data directory: another one never stands in for it (L4) while the entry is electable.
     const stranger = store_uuid !== this.entry.store_uuid || !intact;
     if (this.entry.sync_status === 'IN_SYNC' && stranger && node_epoch <= this.entry.node_epoch) {

@@ -159,6 +159,25 @@ describe('the ack set (R1, R2, R3)', () => {
     expect(cluster.log('n2')).toEqual(cluster.log('n1'));
   });
 
+  it('never counts an earlier registration of a node for the one that its entry names (R2, E1)', async () => {
+    const cluster = await threeNodes();
+    await cluster.put('n1', 'k', 1);
+    // n2 registered anew elsewhere, on a copy of its directory, and is IN_SYNC there; the old process was not yet told.
+    cluster.controlPlane.fence('n2');
+    cluster.controlPlane.change(SHARD_ID, (shard) => ({
+      replicas: shard.replicas.map((entry) => (entry.node_id === 'n2' ? { ...entry, node_epoch: 2 } : entry)),
+    }));
+    cluster.kill('n1');
+    cluster.controlPlane.fence('n1');
+    cluster.controlPlane.elect(SHARD_ID, 'n3');
+    await cluster.apply(cluster.controlPlane.command('become_leader', SHARD_ID, 'n3'));
+    await cluster.run(3_000);
+    expect(cluster.replica('n3').role).toBe('ESTABLISHING');
+    cluster.start('n2', { engine: cluster.kill('n2') });
+    await cluster.until('n3 serves', () => cluster.serves('n3'));
+    expect((await cluster.get('n3', 'k')).body).toMatchObject({ value: 1 });
+  });
+
   it('shrinks nothing without a lease (E5)', async () => {
     const cluster = await threeNodes();
     cluster.loseLease('n1');
