@@ -167,8 +167,10 @@ const createReplicas: StepFunction = async (deps, input) => {
   const { shards, held } = await shardBatch(deps, work.plan.tableId, startKeyOf(work.plan, work.provisioned));
   const drafts = shards.flatMap((shard) =>
     shard.replicas
-      // Under another node epoch the entry is void: its copy is made on the leader's report then (R2).
-      .filter((replica) => held.get(replica.nodeId)?.nodeEpoch === replica.nodeEpoch)
+      // A node that registered anew with the directory that the entry names never held a copy there, so nothing was acknowledged
+      // without it (R1): its copy may be elected of the void (E4), and is all there is when every node started again. With
+      // another directory the copy is made on the leader's report (R2).
+      .filter((replica) => held.get(replica.nodeId)?.storeUuid === replica.storeUuid)
       .map((replica) => draft('create_replica', shard, replica)),
   );
   await saveOperation(

@@ -5,6 +5,7 @@ import { fenceNode } from '../../shared/usecases/fence-node.ts';
 import { getOperation, listOperations } from '../../shared/usecases/operations.ts';
 import { SYSTEM } from '../../shared/usecases/principal.ts';
 import { batchRoutes, getRoute } from '../../shared/usecases/routes.ts';
+import { registerNode } from '../../shared/usecases/register-node.ts';
 import { listShards } from '../../shared/usecases/shards.ts';
 import { createTable, deleteTable, getTable } from '../../shared/usecases/tables.ts';
 import { operationsOf } from '../support/operations.ts';
@@ -204,6 +205,29 @@ describe('tables as operations (create-table, delete-table)', () => {
       error: { code: 'NOT_ENOUGH_NODES' },
     });
     expect((await world.directory.replicasOn(nodeId('node-1'), { limit: 10 })).replicas).toEqual([]);
+  });
+
+  test('nodes that all start again before their replicas were created: copies are made where they still prove the entries (E4)', async () => {
+    await operations.stop();
+    let built = false;
+    operations = operationsOf(world, async (task: StepTask, run) => {
+      if (task.step === 'create-replicas' && !built) {
+        built = true;
+        for (const node of [1, 2, 3, 4, 5]) await fenceNode(world.deps, SYSTEM('detector'), await world.liveness(node));
+        await registered(world, 1, 2, 3, 4);
+        const wiped = { node_id: 'node-5', host: '127.0.0.1', port: 7005, zone: 'z5', store_uuid: 'store-5b' };
+        await world.call('registerNode', registerNode, { body: wiped });
+      }
+      return run();
+    });
+    const id = await create({ table: 'cities', replication_factor: 5 });
+    expect(await operations.ended(id)).toMatchObject({ status: 'SUCCEEDED' });
+    expect(
+      world.sent
+        .filter(({ type }) => type === 'create_replica')
+        .map((draft) => draft.nodeId as string)
+        .sort(),
+    ).toEqual(['node-1', 'node-2', 'node-3', 'node-4']);
   });
 
   test.each<[string, Omit<Parameters<typeof createTable>[2]['body'], 'table'>, object]>([
