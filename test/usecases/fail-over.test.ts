@@ -70,6 +70,14 @@ describe('failover in the store (E1, E3, E4, R1)', () => {
     expect((await world.liveness(1)).nodeEpoch).toBe(1);
   });
 
+  test('a fence is conditional on the observed node epoch: a node that registered meanwhile is not fenced (L1)', async () => {
+    const observed = await world.liveness(1);
+    await fence(1);
+    await comeBack(1);
+    expect(await fenceNode(world.deps, BY, observed)).toBeNull();
+    expect(await world.liveness(1)).toMatchObject({ nodeEpoch: 3, incarnation: 'inc-1b' });
+  });
+
   test('one sweep elects leaders for all shards of the node and tells them; two clean ones close the fence', async () => {
     const fenced = await fence(1);
     expect(await sweepFencedNode(world.deps, BY, fenced)).toEqual({ found: 3, elected: 3, leaderless: [] });

@@ -1,3 +1,4 @@
+import { nodeEpoch } from '../../shared/domain/ids.ts';
 import { markExpired } from '../../shared/usecases/fence-node.ts';
 import { heartbeat, releaseNode } from '../../shared/usecases/heartbeat.ts';
 import { createJoinToken, getNode, listNodes, registerNode } from '../../shared/usecases/nodes.ts';
@@ -80,6 +81,29 @@ describe('a lease from registration to fence (L1, L4)', () => {
       ok: false,
       error: { code: 'NODE_ALIVE' },
     });
+  });
+
+  test('a renewal between the reading and the commit of a registration wins: the lease is not over (L1, L4)', async () => {
+    await beat(world, { sequence: 3 });
+    await markExpired(world.deps, await world.liveness(1));
+    world.faults.once('transact', { delayBeforeMs: 100 });
+    const registration = register(world, { incarnation: 'inc-new' });
+    await world.timers.advance(50);
+    expect(await beat(world, { sequence: 4 })).toMatchObject({ ok: true });
+    await world.timers.advance(100);
+    expect(await registration).toMatchObject({ ok: false, error: { code: 'NODE_ALIVE' } });
+    expect(await world.liveness(1)).toMatchObject({ nodeEpoch: 1, incarnation: 'inc-1', sequence: 4 });
+  });
+
+  test('a mark is made only on the lease that was observed: not on a renewed one, not on a later registration (L4)', async () => {
+    await beat(world, { sequence: 3 });
+    const observed = await world.liveness(1);
+    await beat(world, { sequence: 4 });
+    await markExpired(world.deps, observed);
+    expect((await world.liveness(1)).expired).toBeNull();
+    const present = await world.liveness(1);
+    await markExpired(world.deps, { ...present, nodeEpoch: nodeEpoch(present.nodeEpoch + 1) });
+    expect((await world.liveness(1)).expired).toBeNull();
   });
 
   test('a released lease never renews again and lets the next incarnation in at once', async () => {

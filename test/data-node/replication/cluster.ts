@@ -103,6 +103,13 @@ export class Cluster {
     this.at(nodeId).leaseHeld = false;
   }
 
+  /** The registration of the process changes, and its shard host was not yet told. */
+  replaceRegistration(nodeId: string): void {
+    const running = this.at(nodeId);
+    if (running.registration === null) throw new Error(`${nodeId} is not registered`);
+    running.registration = { ...running.registration, nodeEpoch: running.registration.nodeEpoch + 1 };
+  }
+
   renewLease(nodeId: string): void {
     this.at(nodeId).leaseHeld = true;
   }

@@ -179,6 +179,14 @@ describe('a change of leader', () => {
     expect(await cluster.get('n1', 'k')).toMatchObject({ status: 409, body: { code: 'NOT_LEADER' } });
   });
 
+  it('answers nothing as leader once its registration is another one, even before its terms are ended (E1)', async () => {
+    const cluster = await threeNodes();
+    await cluster.put('n1', 'k', 1);
+    cluster.replaceRegistration('n1');
+    expect((await cluster.get('n1', 'k')).body).toMatchObject({ code: 'NO_LEASE' });
+    expect((await cluster.put('n1', 'k', 2)).body).toMatchObject({ code: 'NO_LEASE' });
+  });
+
   it('learns of its role from a client that carries the newer epoch, without a push', async () => {
     const cluster = await threeNodes();
     cluster.controlPlane.fence('n1');
