@@ -90,9 +90,11 @@ export class DataAccess {
     const serving = this.serving(request);
     if (!serving.ok) return serving;
     const result = look(serving.value);
+    // The moment that counts is the check's: a process frozen right after it answers late, but what was true then.
+    const checkedMs = this.context.env.clock.monotonicMs();
     const barred = this.barred(serving.value);
     if (barred !== null) return err(barred);
-    if (result.ok) this.observe('READ', serving.value, fromMs);
+    if (result.ok) this.observe('READ', serving.value, fromMs, checkedMs);
     return result;
   }
 
@@ -185,7 +187,7 @@ export class DataAccess {
       });
       switch (outcome.kind) {
         case 'ACKNOWLEDGED':
-          this.observe('WRITE', serving.value, fromMs);
+          this.observe('WRITE', serving.value, fromMs, outcome.checkedMs);
           return ok({ status: 'success', timestamp: formatTimestamp(outcome.at), epoch: leadership.epoch });
         case 'UNKNOWN':
           return err({ code: 'UNKNOWN_OUTCOME', message: outcome.message });
@@ -246,10 +248,10 @@ export class DataAccess {
     return err(refusal.code === 'INVALID_REQUEST' ? refusal : { ...refusal, route: routeOf(descriptor) });
   }
 
-  private observe(kind: 'READ' | 'WRITE', { replica, leadership }: Serving, fromMs: number): void {
-    const { observer, env } = this.context;
+  private observe(kind: 'READ' | 'WRITE', { replica, leadership }: Serving, fromMs: number, toMs: number): void {
+    const { observer } = this.context;
     const { shardId, replicaId } = replica;
-    observer.onServe?.({ kind, shardId, replicaId, epoch: leadership.epoch, fromMs, toMs: env.clock.monotonicMs() });
+    observer.onServe?.({ kind, shardId, replicaId, epoch: leadership.epoch, fromMs, toMs });
   }
 }
 

@@ -166,7 +166,8 @@ export class Leadership implements LinkOwner {
     const outcome = this.waiters.wait(seq, remainingMs);
     for (const link of this.links.values()) link.wake();
     this.progressed();
-    if ((await outcome) === 'ACKNOWLEDGED') return { kind: 'ACKNOWLEDGED', at };
+    const ended = await outcome;
+    if (ended.kind === 'ACKNOWLEDGED') return { ...ended, at };
     return { kind: 'UNKNOWN', message: 'the write was not acknowledged in time' };
   }
 
@@ -184,7 +185,9 @@ export class Leadership implements LinkOwner {
       this.phase = 'SERVING';
       this.announce('SERVING');
     }
-    if (this.waiters.size > 0 && this.entitled()) this.waiters.acknowledge(this.committed);
+    if (this.waiters.size === 0) return;
+    const checkedMs = this.context.env.clock.monotonicMs();
+    if (this.entitled()) this.waiters.acknowledge(this.committed, checkedMs);
   }
 
   deposed(maxEpoch: number): void {

@@ -2,7 +2,9 @@ import type { HybridTimestamp } from '../engine/hlc.ts';
 import type { Timers } from '../ports.ts';
 
 /** How a write that is in the log ended for its client. UNKNOWN: it may or may not survive. */
-export type WaitOutcome = 'ACKNOWLEDGED' | 'UNKNOWN';
+export type WaitOutcome =
+  /** `checkedMs`: when the leader found itself entitled to acknowledge, on its monotonic clock (R5). */
+  { readonly kind: 'ACKNOWLEDGED'; readonly checkedMs: number } | { readonly kind: 'UNKNOWN' };
 
 interface Waiter {
   readonly seq: number;
@@ -25,7 +27,7 @@ export class WriteWaiters {
   wait(seq: number, timeoutMs: number): Promise<WaitOutcome> {
     return new Promise((resolve) => {
       const timer = this.timers.after(timeoutMs, () => {
-        waiter.resolve('UNKNOWN');
+        waiter.resolve({ kind: 'UNKNOWN' });
       });
       const waiter: Waiter = {
         seq,
@@ -40,12 +42,13 @@ export class WriteWaiters {
   }
 
   /** Acknowledges what is committed. The caller checked the lease after it evaluated the ack set (R5). */
-  acknowledge(commitSeq: number): void {
-    for (const waiter of [...this.waiting]) if (waiter.seq <= commitSeq) waiter.resolve('ACKNOWLEDGED');
+  acknowledge(commitSeq: number, checkedMs: number): void {
+    for (const waiter of [...this.waiting])
+      if (waiter.seq <= commitSeq) waiter.resolve({ kind: 'ACKNOWLEDGED', checkedMs });
   }
 
   endAll(): void {
-    for (const waiter of [...this.waiting]) waiter.resolve('UNKNOWN');
+    for (const waiter of [...this.waiting]) waiter.resolve({ kind: 'UNKNOWN' });
   }
 }
 
@@ -57,7 +60,7 @@ export interface ClientWrite {
 }
 
 export type WriteOutcome =
-  | { readonly kind: 'ACKNOWLEDGED'; readonly at: HybridTimestamp }
+  | { readonly kind: 'ACKNOWLEDGED'; readonly at: HybridTimestamp; readonly checkedMs: number }
   | {
       readonly kind: 'REFUSED';
       readonly code: 'NOT_LEADER' | 'WRITE_ID_REUSED' | 'NOT_ENOUGH_REPLICAS' | 'STORAGE' | 'NO_LEASE';

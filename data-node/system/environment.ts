@@ -16,8 +16,10 @@ export function bootClock(
 ): () => number {
   let shiftMs = -Infinity;
   return () => {
+    // In this order: a pause between the two readings makes the distance smaller than it is, never larger for good.
+    const coarse = coarseMs();
     const now = fineMs();
-    shiftMs = Math.max(shiftMs, coarseMs() - now);
+    shiftMs = Math.max(shiftMs, coarse - now);
     return now + shiftMs;
   };
 }
