@@ -3,6 +3,7 @@ import { leaderIsFenced } from '../domain/election.ts';
 import { conflict } from '../domain/faults.ts';
 import { commandId, epoch, generation, nodeEpoch, nodeId, replicaId, shardId, storeUuid } from '../domain/ids.ts';
 import type { NodeEpoch, NodeId, ShardId } from '../domain/ids.ts';
+import { LEASE_PROFILES } from '../domain/lease.ts';
 import { decideStatusProposal, mayRecreateEmpty } from '../domain/replication.ts';
 import { assertNever, err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
@@ -29,6 +30,9 @@ const REPORT_CONCURRENCY = 16;
 export const TRANSFER_AFTER_SILENCE_MS = 5_000;
 /** A leader in office for less than this is given time: keeps two nodes that can't reach each other from passing a shard to and fro. */
 export const LEADER_GRACE_MS = 10_000;
+
+/** For so long after its election a leader may not have heard of it: the push failed, and heartbeats carry its mailbox every 10 s at most. */
+const ANNOUNCED_WITHIN_MS = 60_000;
 
 type Outcome = Omit<ReportsResponse['results'][number], 'descriptor'> & { readonly shard: ShardDescriptor | null };
 interface Reporter {
@@ -188,7 +192,11 @@ async function silentLeader(
     const started = await startTransfer(deps, reporter.principal, id, entry.replicaId);
     return started.ok ? applied(started.value.shard) : refusedNow(deps, id, started.error);
   }
-  await announceLeaders(deps, [shard]);
+  // A new leader whose announcement was lost is told again. One in office for longer knows; one that does not renew is dying, and a
+  // command for every shard of it from every follower would be a storm on the store just before its fence.
+  const renewsMs = LEASE_PROFILES[leader.profile].renewMs;
+  const renewing = deps.clock.wallMs() - leader.lastHeartbeatMs < 2 * renewsMs;
+  if (renewing && inOfficeMs < ANNOUNCED_WITHIN_MS) await announceLeaders(deps, [shard]);
   return nothing(shard);
 }
 
