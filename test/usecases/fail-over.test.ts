@@ -180,6 +180,8 @@ describe('failover in the store (E1, E3, E4, R1)', () => {
       outcome: 'REFUSED',
       code: 'SESSION_STALE',
     });
+    const elsewhere = { ...proposal, node_epoch: epochOfThree, store_uuid: 'store-3b' };
+    expect(await reportAs(1, 1, 'inc-1', elsewhere)).toMatchObject({ outcome: 'REFUSED', code: 'SESSION_STALE' });
     expect(await reportAs(2, 1, 'inc-2', { ...proposal, node_epoch: epochOfThree })).toMatchObject({
       outcome: 'REFUSED',
       code: 'NOT_LEADER',

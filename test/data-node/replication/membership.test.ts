@@ -109,6 +109,72 @@ describe('the ack set (R1, R2, R3)', () => {
     ]);
   });
 
+  it('requires whatever a committed descriptor lists, however it came there (R1)', async () => {
+    const cluster = await threeNodes();
+    cluster.kill('n3');
+    await cluster.put('n1', 'k', 1);
+    expect(cluster.controlPlane.inSync(SHARD_ID)).toEqual(['n1', 'n2']);
+    cluster.controlPlane.change(SHARD_ID, (shard) => ({
+      replicas: shard.replicas.map((entry) => ({ ...entry, sync_status: 'IN_SYNC' as const })),
+    }));
+    cluster.reportsAre = 'LOST';
+    await cluster.apply(cluster.controlPlane.command('apply_descriptor', SHARD_ID, 'n1'));
+    const pending = cluster.ask('n1', 'put', { key: 'k', value: 2, write_id: 'w-2' });
+    await cluster.run(2_000);
+    expect(cluster.served.filter((event) => event.kind === 'WRITE')).toHaveLength(1);
+    cluster.reportsAre = 'ANSWERED';
+    expect((await cluster.wait(pending)).status).toBe(200);
+    expect(cluster.controlPlane.inSync(SHARD_ID)).toEqual(['n1', 'n2']);
+  });
+
+  it('proposes no replica that lacks what was written before it was required (R2)', async () => {
+    const cluster = await threeNodes();
+    const disk = cluster.kill('n3');
+    await cluster.put('n1', 'k', 1);
+    cluster.start('n3', { engine: disk });
+    await cluster.until('n3 holds the first write', () => cluster.log('n3').length === 2);
+    // The answer is still under way when the next entry joins the leader's log; it never reaches n3.
+    cluster.cut('n1', 'n3');
+    const pending = cluster.ask('n1', 'put', { key: 'k', value: 2, write_id: 'w-2' });
+    expect((await cluster.wait(pending)).status).toBe(200);
+    await cluster.run(2_000);
+    expect(statusReports(cluster)).toEqual(['shard-1.n3 LAGGING APPLIED']);
+    expect(cluster.log('n3')).toHaveLength(2);
+  });
+
+  it('renews no entry of a node that started again before its copy is whole (R2)', async () => {
+    const cluster = await threeNodes();
+    cluster.kill('n3');
+    await cluster.until('n3 is out', () => cluster.controlPlane.inSync(SHARD_ID).length === 2);
+    const disk = cluster.kill('n2');
+    void cluster.ask('n1', 'put', { key: 'k', value: 1, write_id: 'w-1' });
+    await cluster.run(500);
+    const seen = cluster.traffic.length;
+    cluster.start('n2', { engine: disk });
+    await cluster.until('the session is asked for', () =>
+      cluster.traffic.slice(seen).some(({ to, verb }) => to === 'n2' && verb === 'open'),
+    );
+    cluster.cut('n1', 'n2');
+    await cluster.run(2_000);
+    const entry = () => cluster.controlPlane.shard(SHARD_ID).replicas[1];
+    expect(entry()).toMatchObject({ sync_status: 'IN_SYNC', node_epoch: 1 });
+    cluster.heal();
+    await cluster.until('the entry is current', () => entry()?.node_epoch === 2);
+    expect(cluster.log('n2')).toEqual(cluster.log('n1'));
+  });
+
+  it('acknowledges nothing under a session of an earlier registration of the follower (R2)', async () => {
+    const cluster = await threeNodes();
+    cluster.controlPlane.fence('n2');
+    cluster.replaceRegistration('n2');
+    expect((await cluster.put('n1', 'k', 1)).status).toBe(200);
+    await cluster.until(
+      'the entry names the session that acknowledges',
+      () => cluster.controlPlane.shard(SHARD_ID).replicas[1]?.node_epoch === 2,
+      2_000,
+    );
+  });
+
   it('settles an open outcome by another change when the repeated proposal is refused (R2)', async () => {
     const cluster = await threeNodes();
     const disk = cluster.kill('n3');
