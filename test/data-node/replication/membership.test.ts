@@ -175,6 +175,42 @@ describe('the ack set (R1, R2, R3)', () => {
     );
   });
 
+  it('takes nothing that an earlier copy acknowledged for the content of a new one (R2)', async () => {
+    const cluster = await threeNodes();
+    await cluster.put('n1', 'k', 1);
+    cluster.kill('n3');
+    await cluster.until('n3 is out', () => cluster.controlPlane.inSync(SHARD_ID).length === 2);
+    cluster.kill('n2');
+    cluster.start('n2', { storeUuid: 'store-n2-new' });
+    const seen = cluster.traffic.length;
+    await cluster.apply(cluster.controlPlane.command('create_replica', SHARD_ID, 'n2'));
+    await cluster.until('a session with the empty copy is asked for', () =>
+      cluster.traffic.slice(seen).some(({ to, verb }) => to === 'n2' && verb === 'open'),
+    );
+    cluster.cut('n1', 'n2');
+    await cluster.run(2_000);
+    const entry = () => cluster.controlPlane.shard(SHARD_ID).replicas[1];
+    expect(entry()).toMatchObject({ node_epoch: 1, store_uuid: 'store-n2' });
+    cluster.heal();
+    await cluster.until('the entry names the new copy', () => entry()?.store_uuid === 'store-n2-new');
+    expect(cluster.log('n2')).toEqual(cluster.log('n1'));
+  });
+
+  it('never counts another directory for an electable entry, even under its node epoch (L4, R2)', async () => {
+    const cluster = await threeNodes();
+    cluster.controlPlane.change(SHARD_ID, (shard) => ({
+      replicas: shard.replicas.map((entry) =>
+        entry.node_id === 'n2' ? { ...entry, store_uuid: 'store-else' } : entry,
+      ),
+    }));
+    cluster.kill('n1');
+    cluster.controlPlane.fence('n1');
+    cluster.controlPlane.elect(SHARD_ID, 'n3');
+    await cluster.apply(cluster.controlPlane.command('become_leader', SHARD_ID, 'n3'));
+    await cluster.run(3_000);
+    expect(cluster.replica('n3').role).toBe('ESTABLISHING');
+  });
+
   it('settles an open outcome by another change when the repeated proposal is refused (R2)', async () => {
     const cluster = await threeNodes();
     const disk = cluster.kill('n3');
