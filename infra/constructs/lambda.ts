@@ -9,6 +9,7 @@ import type { Construct } from 'constructs';
 import type { FunctionEnvironment } from '../../shared/runtime/environment.ts';
 import type { DataStack, StoreTables } from '../data-stack.ts';
 import type { DeploymentSettings } from '../settings.ts';
+import { BUNDLE_OPTIONS, FUNCTION_NODE_OPTIONS } from './bundling.ts';
 
 /** Tables that a function reads, and those that it also writes (DESIGN section 4: a role gets only what it needs). */
 export interface TableAccess {
@@ -37,7 +38,7 @@ const WRITE_ACTIONS = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:Dele
 /** CPU comes with memory: 512 MB start an entry in well under 150 ms. */
 const MEMORY_MB_DEFAULT = 512;
 
-/** One Lambda entry: ESM, Node 24, everything bundled, the environment that `shared/runtime/environment.ts` demands. */
+/** One Lambda entry: Node 24, everything bundled, the environment that `shared/runtime/environment.ts` demands. */
 export class LambdaEntry extends NodejsFunction {
   constructor(scope: Construct, id: string, { data, settings }: Surroundings, props: EntryProps) {
     const stack = Stack.of(scope);
@@ -65,7 +66,7 @@ export class LambdaEntry extends NodejsFunction {
       architecture: settings.target === 'aws' ? Architecture.ARM_64 : Architecture.X86_64,
       memorySize: props.memoryMb ?? MEMORY_MB_DEFAULT,
       timeout: props.timeout,
-      environment: { ...environment, NODE_OPTIONS: '--enable-source-maps' },
+      environment: { ...environment, NODE_OPTIONS: FUNCTION_NODE_OPTIONS },
       ...(settings.target === 'aws'
         ? {
             tracing: Tracing.ACTIVE,
@@ -74,15 +75,14 @@ export class LambdaEntry extends NodejsFunction {
           }
         : {}),
       bundling: {
-        format: OutputFormat.ESM,
-        target: 'node24',
-        minify: true,
-        sourceMap: true,
-        sourcesContent: false,
+        format: OutputFormat.CJS,
+        target: BUNDLE_OPTIONS.target,
+        minify: BUNDLE_OPTIONS.minify,
+        sourceMap: BUNDLE_OPTIONS.sourcemap,
+        sourcesContent: BUNDLE_OPTIONS.sourcesContent,
         externalModules: [],
-        mainFields: ['module', 'main'],
-        // CommonJS packages inside an ESM bundle ask for `require`.
-        banner: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);",
+        mainFields: BUNDLE_OPTIONS.mainFields,
+        esbuildArgs: { '--conditions': BUNDLE_OPTIONS.conditions.join(',') },
       },
     });
     data.signingSecret.grantRead(this);

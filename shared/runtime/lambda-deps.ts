@@ -16,7 +16,10 @@ import { readEnvironment } from './environment.ts';
 import type { Environment } from './environment.ts';
 import { jsonLogger, systemClock, systemRandom, systemTimers } from './system.ts';
 
-/** Composition root of the Lambda functions. */
+/**
+ * Composition root of the Lambda functions. Bundles import it as `#lambda-deps` (condition `lambda`, package.json), so that the
+ * SDK is loaded while Lambda initialises the function, and only those clients are bundled that the function can reach.
+ */
 
 /** Answers at once for nodes that functions can't reach: commands then ride on heartbeat answers. */
 const noPush: NodeClient = {
@@ -67,7 +70,7 @@ function dynamoStore(environment: Environment): DynamoStore {
   });
 }
 
-export function lambdaEventPublisher(): EventPublisher {
+export async function lambdaEventPublisher(): Promise<EventPublisher> {
   const { EVENT_BUS_NAME } = readEnvironment(process.env);
   return createEventBridgePublisher({ client: new EventBridgeClient(), busName: EVENT_BUS_NAME });
 }

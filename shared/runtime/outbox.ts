@@ -1,3 +1,4 @@
+import { lambdaEventPublisher } from '#lambda-deps';
 import { unmarshall } from '@aws-sdk/util-dynamodb';
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import type { DynamoDBStreamEvent } from 'aws-lambda';
@@ -41,4 +42,4 @@ export function eventOf(
 /** What partition keys of events start with, before hour and bucket. */
 const EVENT_PARTITION_PREFIX = entities.event.partitionKey({ hour: '', bucket: 0 }).split('#')[0] + '#';
 
-export const lambdaPublisher: PublisherSource = async () => (await import('./lambda-deps.ts')).lambdaEventPublisher();
+export const lambdaPublisher: PublisherSource = () => lambdaEventPublisher();
