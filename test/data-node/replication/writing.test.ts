@@ -33,6 +33,21 @@ describe('a replicated shard', () => {
     expect((await cluster.get('n1', 'a')).body).toMatchObject({ value: 2 });
   });
 
+  it('scans committed state only (R5)', async () => {
+    const cluster = await threeNodes();
+    await cluster.put('n1', 'a', 1);
+    cluster.cut('n1', 'n3');
+    const pending = cluster.ask('n1', 'put', { key: 'b', value: 2, write_id: 'w-scan' });
+    await cluster.run(100);
+    const scan = async () =>
+      (await cluster.wait(cluster.ask('n1', 'scan', { start_key: null, end_key: null, limit: 10 }))).body['rows'];
+    expect(await scan()).toMatchObject([{ key: 'a', value: 1 }]);
+    expect(await scan()).toHaveLength(1);
+    cluster.heal();
+    expect((await cluster.wait(pending)).status).toBe(200);
+    expect(await scan()).toHaveLength(2);
+  });
+
   it('makes the rows of a batch visible together, the last change of a key winning', async () => {
     const cluster = await threeNodes();
     await cluster.put('n1', 'b', 'old');
