@@ -1,17 +1,25 @@
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
+import { runColdstart } from './coldstart.ts';
 import { runFailover } from './failover.ts';
+import { runRouteCache } from './route-cache.ts';
 
 /**
  * `npm run bench -- NAME [options] [--json]`. With `--json` the last line of standard output is one JSON object: name, commit,
  * pass and the figures. Exit status 1 only when a run is invalid.
  */
-const USAGE = `Usage: npm run bench -- failover [--profile fast|standard] [--kills N] [--control N] [--json]
+const USAGE = `Usage: npm run bench -- NAME [options] [--json]
 
+  failover        kills and freezes leaders' nodes under load
+  coldstart       sizes of the Lambda functions' bundles, and how long they take to load
+  route-cache     look-ups in the client's route cache
+
+  --json          the figures as one JSON object in the last line
+
+Options of failover:
   --profile NAME  lease profile (default: fast)
   --kills N       kills that count (default: 20)
   --control N     stops in the control run without self-fencing, which must show double leaders (default: 3; 0: none)
-  --json          the figures as one JSON object in the last line
   --keep          keep the data directory, for a look at the nodes' logs`;
 
 async function main(): Promise<void> {
@@ -28,16 +36,24 @@ async function main(): Promise<void> {
   });
   const [name] = positionals;
   const { profile } = values;
-  if (values.help || name !== 'failover' || (profile !== 'fast' && profile !== 'standard')) {
+  const say = (line: string): void => void (values.json ? process.stderr : process.stdout).write(`${line}\n`);
+  const failover = (): Promise<object> | null => {
+    if (profile !== 'fast' && profile !== 'standard') return null;
+    const { kills, control, keep } = values;
+    return runFailover({ profile, kills: count(kills), controlStops: count(control), keep }, say);
+  };
+  const benchmarks: Readonly<Record<string, () => Promise<object> | null>> = {
+    failover,
+    coldstart: () => runColdstart(say),
+    'route-cache': () => runRouteCache(say),
+  };
+  const run = values.help || name === undefined || !Object.hasOwn(benchmarks, name) ? undefined : benchmarks[name];
+  const figures = (await run?.()) ?? null;
+  if (figures === null) {
     process.stdout.write(`${USAGE}\n`);
     process.exitCode = values.help ? 0 : 1;
     return;
   }
-  const say = (line: string): void => void (values.json ? process.stderr : process.stdout).write(`${line}\n`);
-  const figures = await runFailover(
-    { profile, kills: count(values.kills), controlStops: count(values.control), keep: values.keep },
-    say,
-  );
   const report = { name, commit: commit(), ...figures };
   process.stdout.write(`${values.json ? JSON.stringify(report) : JSON.stringify(report, null, 2)}\n`);
 }
