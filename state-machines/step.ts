@@ -96,3 +96,24 @@ export function textOf(fields: { readonly [key: string]: Json }, name: string): 
   if (typeof value !== 'string') throw new Bug(`operation field ${name} is no text`);
   return value;
 }
+
+/** The last step of a machine whose undoing failed too: the operation ends FAILED with its reason, its state as it stands. */
+export const failWith =
+  (error: { readonly code: string; readonly message: string }): StepFunction =>
+  async (deps, input) => {
+    const operation = await loadOperation(deps, input.operationId);
+    if (TERMINAL.has(operation.value.status)) return DONE;
+    await saveOperation(
+      deps,
+      operation,
+      { status: 'FAILED', waitingOn: null, error },
+      { name: 'fail', detail: error.code },
+    );
+    return DONE;
+  };
+
+/** A waiting step of an operation that has ended meanwhile: the wait is over. */
+export async function endWait(deps: Deps, input: StepInput): Promise<StepResult> {
+  if (input.taskToken !== null) await deps.operations.succeedTask(input.taskToken, {});
+  return DONE;
+}

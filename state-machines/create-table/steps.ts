@@ -7,7 +7,7 @@ import type { PlacementCandidate } from '../../shared/domain/placement.ts';
 import type { Json, TableRecord } from '../../shared/domain/records.ts';
 import { Bug } from '../../shared/domain/result.ts';
 import type { Deps, Stored } from '../../shared/ports.ts';
-import { DONE, fieldsOf, loadOperation, saveOperation, TERMINAL, textOf } from '../step.ts';
+import { DONE, endWait, failWith, fieldsOf, loadOperation, saveOperation, TERMINAL, textOf } from '../step.ts';
 import type { StepFunction } from '../step.ts';
 import {
   draft,
@@ -163,7 +163,7 @@ const buildDirectory: StepFunction = async (deps, input) => {
  */
 const createReplicas: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
-  if (work === 'ENDED') return release(deps, input);
+  if (work === 'ENDED') return endWait(deps, input);
   const { shards, held } = await shardBatch(deps, work.plan.tableId, startKeyOf(work.plan, work.provisioned));
   const drafts = shards.flatMap((shard) =>
     shard.replicas
@@ -186,7 +186,7 @@ const createReplicas: StepFunction = async (deps, input) => {
 /** Waits until the leaders of the batch serve. Where a leader's node was fenced meanwhile, failover sees to it. */
 const startLeaders: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
-  if (work === 'ENDED') return release(deps, input);
+  if (work === 'ENDED') return endWait(deps, input);
   const { shards, live } = await shardBatch(deps, work.plan.tableId, startKeyOf(work.plan, work.provisioned));
   const drafts = shards
     .filter((shard) => live.get(shard.leader.nodeId)?.nodeEpoch === shard.leader.nodeEpoch)
@@ -269,29 +269,10 @@ const rollBack: StepFunction = async (deps, input) => {
 };
 
 /** The roll-back itself kept failing: the operation ends FAILED, and deleting the table goes on from what stands. */
-const fail: StepFunction = async (deps, input) => {
-  const work = await load(deps, input);
-  if (work === 'ENDED') return DONE;
-  await saveOperation(
-    deps,
-    work.operation,
-    {
-      status: 'FAILED',
-      waitingOn: null,
-      error: {
-        code: 'ROLL_BACK_FAILED',
-        message: 'The table could be neither created nor rolled back. Delete the table to remove what stands.',
-      },
-    },
-    { name: 'fail', detail: 'ROLL_BACK_FAILED' },
-  );
-  return DONE;
-};
-
-async function release(deps: Deps, input: Parameters<StepFunction>[1]): Promise<{ next: string }> {
-  if (input.taskToken !== null) await deps.operations.succeedTask(input.taskToken, {});
-  return DONE;
-}
+const fail = failWith({
+  code: 'ROLL_BACK_FAILED',
+  message: 'The table could be neither created nor rolled back. Delete the table to remove what stands.',
+});
 
 const tableAudit = (table: Stored<'table'>, action: string) => ({
   entity: `table:${table.value.tableId}`,

@@ -1,7 +1,7 @@
 import { encodedKey, tableId, tableName } from '../../shared/domain/ids.ts';
 import type { EncodedKey, TableId, TableName } from '../../shared/domain/ids.ts';
 import type { Deps, Stored } from '../../shared/ports.ts';
-import { DONE, fieldsOf, loadOperation, saveOperation, TERMINAL, textOf } from '../step.ts';
+import { DONE, endWait, failWith, fieldsOf, loadOperation, saveOperation, TERMINAL, textOf } from '../step.ts';
 import type { StepFunction, StepInput } from '../step.ts';
 import { removalDrafts, removeTold, sendAndWait } from '../table-shards.ts';
 
@@ -34,10 +34,7 @@ async function load(deps: Deps, input: StepInput): Promise<Work | 'ENDED'> {
 /** Waits until the live nodes removed the replicas of the next batch. Nodes that are down find the command in their mailbox. */
 const removeReplicas: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
-  if (work === 'ENDED') {
-    if (input.taskToken !== null) await deps.operations.succeedTask(input.taskToken, {});
-    return DONE;
-  }
+  if (work === 'ENDED') return endWait(deps, input);
   const { told, toLive, toDown } = await removalDrafts(deps, work.tableId);
   await deps.commands.send(toDown);
   await saveOperation(
@@ -108,24 +105,10 @@ const finish: StepFunction = async (deps, input) => {
 };
 
 /** A deletion that can't finish ends FAILED with its reason; the table stays DELETING, and deleting again goes on from there. */
-const fail: StepFunction = async (deps, input) => {
-  const work = await load(deps, input);
-  if (work === 'ENDED') return DONE;
-  await saveOperation(
-    deps,
-    work.operation,
-    {
-      status: 'FAILED',
-      waitingOn: null,
-      error: {
-        code: 'STEP_FAILED',
-        message: 'A step kept failing or timed out; the execution history names it. Delete the table again to go on.',
-      },
-    },
-    { name: 'fail', detail: 'STEP_FAILED' },
-  );
-  return DONE;
-};
+const fail = failWith({
+  code: 'STEP_FAILED',
+  message: 'A step kept failing or timed out; the execution history names it. Delete the table again to go on.',
+});
 
 export const steps: Readonly<Record<string, StepFunction>> = {
   'remove-replicas': removeReplicas,

@@ -1,5 +1,5 @@
 import { checkDescriptor, checkTiling } from '../../shared/domain/invariants.ts';
-import { nodeId, tableName } from '../../shared/domain/ids.ts';
+import { nodeId, operationId, tableName } from '../../shared/domain/ids.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import { fenceNode } from '../../shared/usecases/fence-node.ts';
 import { getOperation, listOperations } from '../../shared/usecases/operations.ts';
@@ -8,6 +8,7 @@ import { batchRoutes, getRoute } from '../../shared/usecases/routes.ts';
 import { registerNode } from '../../shared/usecases/register-node.ts';
 import { listShards } from '../../shared/usecases/shards.ts';
 import { createTable, deleteTable, getTable } from '../../shared/usecases/tables.ts';
+import { steps as deleteTableSteps } from '../../state-machines/delete-table/steps.ts';
 import { operationsOf } from '../support/operations.ts';
 import type { StepTask } from '../support/operations.ts';
 import { registered, useCaseWorld } from '../support/use-case-world.ts';
@@ -169,6 +170,35 @@ describe('tables as operations (create-table, delete-table)', () => {
       ok: true,
       value: { start_key: '', end_key: null },
     });
+  });
+
+  test('a deletion that could not finish ends FAILED with its reason, and deleting again goes on from there', async () => {
+    await operations.ended(await create({ table: 'cities', pre_split: keys(3) }));
+    const { start } = world.deps.operations;
+    Object.assign(world.deps.operations, {
+      start: async (_type: string, id: string) => ({ executionArn: `arn:${id}` }),
+    });
+    const first = await world.call('deleteTable', deleteTable, { params: { table: 'cities' } });
+    if (!first.ok) throw new Error(first.error.message);
+    const stuck = {
+      operationId: operationId(first.value.operation_id),
+      step: 'fail',
+      taskToken: null,
+      executionArn: null,
+    };
+    expect(await deleteTableSteps['fail']?.(world.deps, stuck)).toEqual({ next: 'done' });
+    expect(
+      await world.call('getOperation', getOperation, { params: { operation_id: first.value.operation_id } }),
+    ).toMatchObject({
+      ok: true,
+      value: { status: 'FAILED', error: { code: 'STEP_FAILED' } },
+    });
+    await operations.stop();
+    Object.assign(world.deps.operations, { start });
+    operations = operationsOf(world);
+    const second = await world.call('deleteTable', deleteTable, { params: { table: 'cities' } });
+    if (!second.ok) throw new Error(second.error.message);
+    expect(await operations.ended(second.value.operation_id)).toMatchObject({ status: 'SUCCEEDED' });
   });
 
   test('nodes that die between request and plan: rolled back, with the reason, and nothing is left', async () => {
