@@ -174,7 +174,6 @@ describe('tables as operations (create-table, delete-table)', () => {
 
   test('a deletion that could not finish ends FAILED with its reason, and deleting again goes on from there', async () => {
     await operations.ended(await create({ table: 'cities', pre_split: keys(3) }));
-    const { start } = world.deps.operations;
     Object.assign(world.deps.operations, {
       start: async (_type: string, id: string) => ({ executionArn: `arn:${id}` }),
     });
@@ -194,7 +193,6 @@ describe('tables as operations (create-table, delete-table)', () => {
       value: { status: 'FAILED', error: { code: 'STEP_FAILED' } },
     });
     await operations.stop();
-    Object.assign(world.deps.operations, { start });
     operations = operationsOf(world);
     const second = await world.call('deleteTable', deleteTable, { params: { table: 'cities' } });
     if (!second.ok) throw new Error(second.error.message);
