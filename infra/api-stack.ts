@@ -1,161 +1,127 @@
-import { Aws, CfnOutput, Duration, Stack } from 'aws-cdk-lib';
+import { Aws, CfnOutput, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import type { StackProps } from 'aws-cdk-lib';
 import {
+  AccessLogFormat,
   AuthorizationType,
+  EndpointType,
   IdentitySource,
   LambdaIntegration,
+  LogGroupLogDestination,
+  MethodLoggingLevel,
   RequestAuthorizer,
-  ResponseType,
   RestApi,
 } from 'aws-cdk-lib/aws-apigateway';
+import type { StageOptions } from 'aws-cdk-lib/aws-apigateway';
+import { FunctionUrlAuthType } from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
+import { acknowledge } from './constructs/acknowledge.ts';
 import { LambdaEntry } from './constructs/lambda.ts';
-import type { Surroundings, TableAccess } from './constructs/lambda.ts';
-import { frontDoor } from './front-door.ts';
+import type { Surroundings } from './constructs/lambda.ts';
+import { logGroup } from './constructs/log.ts';
+import { API_ENTRIES, frontDoor, HOT_ENTRIES } from './front-door.ts';
 import type { ApiEntry } from './front-door.ts';
+import { addGatewayResponses } from './gateway-responses.ts';
 
 /** API Gateway gives up after 29 s; a function that runs on behind it would answer nobody. */
 const API_TIMEOUT = Duration.seconds(28);
 const AUTHORIZER_TIMEOUT = Duration.seconds(5);
 
-interface EntryPlan {
-  readonly tables: TableAccess;
-  readonly starts?: 'operations';
-  readonly answers?: 'tasks';
-}
-
-/** What each entry touches. Idempotency keys, operations and commands live in `operations`, audit and events in `events`. */
-const ENTRIES: Readonly<Record<ApiEntry, EntryPlan>> = {
-  nodes: { tables: { read: ['catalog'], write: ['topology', 'liveness', 'operations', 'access', 'events'] } },
-  heartbeat: {
-    tables: { read: ['catalog'], write: ['topology', 'liveness', 'operations', 'events'] },
-    answers: 'tasks',
-  },
-  shards: { tables: { read: ['catalog'], write: ['topology', 'liveness', 'operations', 'events'] }, answers: 'tasks' },
-  tables: {
-    tables: { read: ['topology', 'liveness'], write: ['catalog', 'operations', 'events'] },
-    starts: 'operations',
-  },
-  routes: { tables: { read: ['topology', 'catalog'] } },
-  config: { tables: { read: ['catalog'] } },
-  operations: { tables: { read: ['operations'] } },
-  auth: { tables: { read: ['events', 'access'] } },
-  cluster: { tables: { read: ['topology', 'liveness', 'catalog', 'operations'] } },
-  meta: { tables: { read: ['catalog'] } },
-};
-
-/** The REST front door: one proxy per path of front-door.ts, the authorizer before all that is not public. */
+/**
+ * The REST front door: one proxy per path of front-door.ts, the authorizer before all that is not public. The hot calls have
+ * a Function URL beside it, under the same paths, whose function checks the token itself.
+ */
 export class ApiStack extends Stack {
   constructor(scope: Construct, id: string, surroundings: Surroundings, props?: StackProps) {
     super(scope, id, props);
     const { settings } = surroundings;
     const authorizer = new RequestAuthorizer(this, 'Authorizer', {
       handler: new LambdaEntry(this, 'AuthorizerFunction', surroundings, {
+        name: 'authorizer',
         entry: 'functions/authorizer.ts',
         description: 'Checks bearer tokens',
-        tables: { read: ['topology'] },
         timeout: AUTHORIZER_TIMEOUT,
       }),
       identitySources: [IdentitySource.header('Authorization')],
-      // An answer kept by the gateway would outlive the token; hot calls will check theirs behind a Function URL.
+      // An answer kept by the gateway would outlive the token.
       resultsCacheTtl: Duration.seconds(0),
     });
+    const onAws = settings.target === 'aws';
     const api = new RestApi(this, 'Api', {
       restApiName: settings.prefix,
       description: 'Shardkeeper control plane',
-      deployOptions: { stageName: 'v1', ...(settings.target === 'aws' ? { tracingEnabled: true } : {}) },
+      endpointTypes: [EndpointType.REGIONAL],
+      deployOptions: { stageName: 'v1', ...(onAws ? this.stageOptions(surroundings) : {}) },
+      // The role by which API Gateway writes logs belongs to the account's region, not to one deployment: it stays.
+      ...(onAws ? { cloudWatchRole: true, cloudWatchRoleRemovalPolicy: RemovalPolicy.RETAIN } : {}),
     });
-    const integrations = new Map<ApiEntry, LambdaIntegration>();
-    for (const [entry, plan] of Object.entries(ENTRIES) as [ApiEntry, EntryPlan][]) {
-      integrations.set(entry, new LambdaIntegration(this.entry(entry, plan, surroundings)));
-    }
+    const entries = new Map(API_ENTRIES.map((entry) => [entry, this.entry(entry, surroundings)]));
+    const integrations = new Map([...entries].map(([name, entry]) => [name, new LambdaIntegration(entry)]));
     for (const door of frontDoor) {
       const resource = api.root.resourceForPath(door.path);
       resource.addMethod(
         'ANY',
         integrations.get(door.entry),
-        door.authorizer === 'token' ? { authorizer, authorizationType: AuthorizationType.CUSTOM } : {},
+        door.authorizer === 'token'
+          ? { authorizer, authorizationType: AuthorizationType.CUSTOM }
+          : { authorizationType: AuthorizationType.NONE },
       );
     }
-    if (settings.target === 'aws') addGatewayResponses(api);
+    if (onAws) addGatewayResponses(api);
+    acknowledge(api, {
+      APIG2: 'Every function validates its input against the contract, and names the field at fault.',
+      APIG3: 'Callers are machines with tokens; who wants a web ACL associates one with the stage.',
+      APIG4: 'The public calls (/healthz, /openapi.json) and 404 for paths that nobody serves.',
+      COG4: "Tokens are the control plane's own: nodes and administrators are no Cognito users.",
+      'IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs]':
+        'The one policy made for the role by which API Gateway writes logs.',
+    });
+    for (const name of HOT_ENTRIES) {
+      // No IAM before it: the handler checks the bearer token as the authorizer does (shared/runtime/authenticate.ts).
+      const url = entries.get(name)?.addFunctionUrl({ authType: FunctionUrlAuthType.NONE });
+      if (url !== undefined) new CfnOutput(this, `${capitalized(name)}Url`, { value: url.url });
+    }
     new CfnOutput(this, 'ApiId', { value: api.restApiId });
     new CfnOutput(this, 'ApiUrl', { value: api.url });
     new CfnOutput(this, 'SigningSecretArn', { value: surroundings.data.signingSecret.secretArn });
     new CfnOutput(this, 'Region', { value: Aws.REGION });
   }
 
-  private entry(entry: ApiEntry, plan: EntryPlan, surroundings: Surroundings): LambdaEntry {
-    const lambda = new LambdaEntry(this, `${entry.charAt(0).toUpperCase()}${entry.slice(1)}`, surroundings, {
-      entry: `functions/api/${entry}.ts`,
-      description: `API: ${entry}`,
-      tables: plan.tables,
+  private entry(name: ApiEntry, surroundings: Surroundings): LambdaEntry {
+    return new LambdaEntry(this, capitalized(name), surroundings, {
+      name,
+      entry: `functions/api/${name}.ts`,
+      description: `API: ${name}`,
       timeout: API_TIMEOUT,
     });
-    if (plan.starts === 'operations') lambda.grantStartOperations(surroundings.settings);
-    if (plan.answers === 'tasks') lambda.grantAnswerTasks(surroundings.settings);
-    return lambda;
+  }
+
+  private stageOptions({ settings }: Surroundings): StageOptions {
+    return {
+      tracingEnabled: true,
+      metricsEnabled: true,
+      throttlingRateLimit: settings.policy.requestsPerSecondMax,
+      throttlingBurstLimit: settings.policy.requestsBurstMax,
+      loggingLevel: MethodLoggingLevel.ERROR,
+      // Would write whole requests, tokens included.
+      dataTraceEnabled: false,
+      accessLogDestination: new LogGroupLogDestination(logGroup(this, 'AccessLog', settings)),
+      accessLogFormat: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
+    };
   }
 }
 
-/**
- * The gateway's own answers as problem details. The authorizer denies only what it can't authenticate, and says why in its
- * context: a denial is 401 here.
- */
-function addGatewayResponses(api: RestApi): void {
-  const problem = (status: string, code: string, detail: string, type: string): Record<string, string> => ({
-    'application/problem+json':
-      `{"type":"urn:shardkeeper:problem:${type}","title":"${type}","status":${status},"code":${code},` +
-      `"detail":${detail},"request_id":"$context.requestId"}`,
-  });
-  const answers: readonly [string, ResponseType, string, string, string, string][] = [
-    [
-      'NoToken',
-      ResponseType.UNAUTHORIZED,
-      '401',
-      '"UNAUTHENTICATED"',
-      '"Send a token: Authorization: Bearer <token>."',
-      'unauthenticated',
-    ],
-    [
-      'Denied',
-      ResponseType.ACCESS_DENIED,
-      '401',
-      '"$context.authorizer.code"',
-      '"$context.authorizer.message"',
-      'unauthenticated',
-    ],
-    [
-      'AuthorizerFailed',
-      ResponseType.AUTHORIZER_FAILURE,
-      '503',
-      '"STORE_UNAVAILABLE"',
-      '"The token could not be checked."',
-      'store-unavailable',
-    ],
-    ['Throttled', ResponseType.THROTTLED, '429', '"OVERLOADED"', '"Too many requests; retry later."', 'overloaded'],
-    [
-      'TooLarge',
-      ResponseType.REQUEST_TOO_LARGE,
-      '413',
-      '"PAYLOAD_TOO_LARGE"',
-      '"The request is too large."',
-      'payload-too-large',
-    ],
-    [
-      'Default4xx',
-      ResponseType.DEFAULT_4XX,
-      '400',
-      '"INVALID_REQUEST"',
-      '$context.error.messageString',
-      'invalid-request',
-    ],
-  ];
-  for (const [id, type, statusCode, code, detail, urn] of answers) {
-    api.addGatewayResponse(id, {
-      type,
-      ...(id === 'Default4xx' ? {} : { statusCode }),
-      responseHeaders: statusCode === '429' || statusCode === '503' ? { 'Retry-After': "'1'" } : {},
-      templates: problem(statusCode, code, detail, urn),
-    });
-  }
-}
+const capitalized = (name: string): string => name.charAt(0).toUpperCase() + name.slice(1);
+
+/** One line a request. No header, no body, no query: those may hold tokens and keys. */
+const ACCESS_LOG: Readonly<Record<string, string>> = {
+  request_id: '$context.requestId',
+  at: '$context.requestTime',
+  source_ip: '$context.identity.sourceIp',
+  method: '$context.httpMethod',
+  path: '$context.resourcePath',
+  status: '$context.status',
+  caller: '$context.authorizer.principalId',
+  refused: '$context.error.responseType',
+  duration_ms: '$context.responseLatency',
+  function_ms: '$context.integrationLatency',
+};

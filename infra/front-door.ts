@@ -3,8 +3,22 @@
  * parameters and unknown paths below are the entry's business (its router works by the contract). Data only: the stacks
  * and the local front door read it; a test holds it against the contract.
  */
-export type ApiEntry =
-  'nodes' | 'heartbeat' | 'shards' | 'tables' | 'routes' | 'config' | 'operations' | 'auth' | 'cluster' | 'meta';
+export const API_ENTRIES = [
+  'nodes',
+  'heartbeat',
+  'shards',
+  'tables',
+  'routes',
+  'config',
+  'operations',
+  'auth',
+  'cluster',
+  'meta',
+] as const;
+export type ApiEntry = (typeof API_ENTRIES)[number];
+
+/** Entries with a Function URL beside the REST API: calls so frequent that the gateway would cost more than all the rest. */
+export const HOT_ENTRIES = ['heartbeat', 'routes'] as const satisfies readonly ApiEntry[];
 
 export interface FrontDoorPath {
   /** As API Gateway spells it: literals, `{name}` for one segment, `{proxy+}` for all the rest. */

@@ -9,9 +9,16 @@ import { readSettings } from './settings.ts';
 export function buildApp(app: App): { data: DataStack; operations: OperationsStack; api: ApiStack } {
   const settings = readSettings(app.node);
   const named = (part: string): string => `${settings.prefix}-${part}`;
-  const data = new DataStack(app, named('data'), settings);
-  const operations = new OperationsStack(app, named('operations'), { data, settings });
-  const api = new ApiStack(app, named('api'), { data, settings });
-  Tags.of(app).add('application', settings.prefix);
+  const props = {
+    ...(settings.region === null ? {} : { env: { region: settings.region } }),
+    // Production is not deleted by a command alone.
+    terminationProtection: settings.policy.deletionProtection && settings.target === 'aws',
+  };
+  const data = new DataStack(app, named('data'), settings, props);
+  const operations = new OperationsStack(app, named('operations'), { data, settings }, props);
+  const api = new ApiStack(app, named('api'), { data, settings }, props);
+  Tags.of(app).add('application', 'shardkeeper');
+  Tags.of(app).add('cluster', settings.cluster);
+  Tags.of(app).add('stage', settings.stage);
   return { data, operations, api };
 }

@@ -1,27 +1,27 @@
 import type { Duration } from 'aws-cdk-lib';
-import { Stack } from 'aws-cdk-lib';
+import { Stack, Token } from 'aws-cdk-lib';
 import { Architecture, Runtime, Tracing } from 'aws-cdk-lib/aws-lambda';
 import { NodejsFunction, OutputFormat } from 'aws-cdk-lib/aws-lambda-nodejs';
-import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { fileURLToPath } from 'node:url';
 import type { Construct } from 'constructs';
 import type { FunctionEnvironment } from '../../shared/runtime/environment.ts';
-import type { DataStack, StoreTables } from '../data-stack.ts';
+import { STORE_TABLES } from '../../shared/runtime/environment.ts';
+import { stateMachines } from '../../state-machines/registry.ts';
+import { functionAccess, tableActions } from '../access.ts';
+import type { FunctionName } from '../access.ts';
+import type { DataStack } from '../data-stack.ts';
 import type { DeploymentSettings } from '../settings.ts';
 import { BUNDLE_OPTIONS, FUNCTION_NODE_OPTIONS } from './bundling.ts';
-
-/** Tables that a function reads, and those that it also writes (DESIGN section 4: a role gets only what it needs). */
-export interface TableAccess {
-  readonly read?: readonly (keyof StoreTables)[];
-  readonly write?: readonly (keyof StoreTables)[];
-}
+import { acknowledge } from './acknowledge.ts';
+import { logGroup } from './log.ts';
 
 export interface EntryProps {
+  /** Its role is made from `functionAccess[name]`. */
+  readonly name: FunctionName;
   /** Path of the entry from the repository's root. */
   readonly entry: string;
   readonly description: string;
-  readonly tables: TableAccess;
   readonly timeout: Duration;
   readonly memoryMb?: number;
   /** Invocations that may run at once; missing: as many as the account allows. */
@@ -33,16 +33,19 @@ export interface Surroundings {
   readonly settings: DeploymentSettings;
 }
 
-const READ_ACTIONS = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'];
-const WRITE_ACTIONS = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:ConditionCheckItem'];
+const FINDINGS = {
+  'IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole]':
+    'The policy lets a function write its log, and nothing else.',
+  'IAM5[Resource::*]': 'X-Ray takes traces without a resource to name (and so does dynamodb:ListStreams).',
+};
+
 /** CPU comes with memory: 512 MB start an entry in well under 150 ms. */
 const MEMORY_MB_DEFAULT = 512;
 
-/** One Lambda entry: Node 24, everything bundled, the environment that `shared/runtime/environment.ts` demands. */
+/** One Lambda entry: Node 24, everything bundled, a role of its own, the environment that `shared/runtime/environment.ts` demands. */
 export class LambdaEntry extends NodejsFunction {
   constructor(scope: Construct, id: string, { data, settings }: Surroundings, props: EntryProps) {
     const stack = Stack.of(scope);
-    const arnPrefix = `arn:${stack.partition}:states:${stack.region}:${stack.account}:stateMachine:${settings.prefix}-`;
     const environment: FunctionEnvironment = {
       TABLE_TOPOLOGY: data.tables.topology.tableName,
       TABLE_LIVENESS: data.tables.liveness.tableName,
@@ -50,7 +53,7 @@ export class LambdaEntry extends NodejsFunction {
       TABLE_OPERATIONS: data.tables.operations.tableName,
       TABLE_ACCESS: data.tables.access.tableName,
       TABLE_EVENTS: data.tables.events.tableName,
-      STATE_MACHINE_ARN_PREFIX: arnPrefix,
+      STATE_MACHINE_ARN_PREFIX: operationsArn(stack, settings, 'stateMachine', ''),
       EVENT_BUS_NAME: data.bus.eventBusName,
       SIGNING_SECRET_ID: data.signingSecret.secretArn,
       LEASE_PROFILE: settings.leaseProfile,
@@ -71,7 +74,7 @@ export class LambdaEntry extends NodejsFunction {
         ? {
             tracing: Tracing.ACTIVE,
             ...(props.concurrencyMax === undefined ? {} : { reservedConcurrentExecutions: props.concurrencyMax }),
-            logGroup: new LogGroup(scope, `${id}Log`, { retention: RetentionDays.ONE_MONTH }),
+            logGroup: logGroup(scope, `${id}Log`, settings),
           }
         : {}),
       bundling: {
@@ -85,28 +88,64 @@ export class LambdaEntry extends NodejsFunction {
         esbuildArgs: { '--conditions': BUNDLE_OPTIONS.conditions.join(',') },
       },
     });
-    data.signingSecret.grantRead(this);
-    for (const name of props.tables.read ?? []) data.tables[name].grant(this, ...READ_ACTIONS);
-    for (const name of props.tables.write ?? []) data.tables[name].grant(this, ...READ_ACTIONS, ...WRITE_ACTIONS);
+    this.grantAccess(props.name, { data, settings });
+    acknowledge(this, FINDINGS);
   }
 
-  /** May start the state machines of operations and look at their executions. */
-  grantStartOperations(settings: DeploymentSettings): void {
-    const { partition, region, account } = Stack.of(this);
-    const arn = (resource: string): string =>
-      `arn:${partition}:states:${region}:${account}:${resource}:${settings.prefix}-*`;
-    this.addToRolePolicy(new PolicyStatement({ actions: ['states:StartExecution'], resources: [arn('stateMachine')] }));
-    this.addToRolePolicy(new PolicyStatement({ actions: ['states:DescribeExecution'], resources: [arn('execution')] }));
+  private grantAccess(name: FunctionName, { data, settings }: Surroundings): void {
+    const access = functionAccess[name];
+    for (const table of STORE_TABLES) {
+      const mode = access.tables[table];
+      if (mode !== undefined) data.tables[table].grant(this, ...tableActions[mode]);
+    }
+    // DynamoDB uses the key on behalf of whoever calls it.
+    if (data.key !== undefined) {
+      if (access.signingSecret || Object.keys(access.tables).length > 0) data.key.grantEncryptDecrypt(this);
+      const reason = 'DynamoDB and SQS use both forms of the action, on this one key.';
+      acknowledge(this, { 'IAM5[Action::kms:GenerateDataKey*]': reason, 'IAM5[Action::kms:ReEncrypt*]': reason });
+    }
+    if (access.signingSecret) data.signingSecret.grantRead(this);
+    if (access.publishes === true) data.bus.grantPutEventsTo(this);
+    const machines = (resource: 'stateMachine' | 'execution'): string[] =>
+      stateMachines.map(({ type }) => operationsArn(Stack.of(this), settings, resource, type));
+    if (access.startsOperations === true) {
+      this.addToRolePolicy(
+        new PolicyStatement({ actions: ['states:StartExecution'], resources: machines('stateMachine') }),
+      );
+      this.addToRolePolicy(
+        new PolicyStatement({
+          actions: ['states:DescribeExecution'],
+          resources: machines('execution').map((machine) => `${machine}:*`),
+        }),
+      );
+      for (const { type } of stateMachines) {
+        const executions = `arn:<AWS::Partition>:states:${regionText(Stack.of(this))}:<AWS::AccountId>:execution`;
+        acknowledge(this, {
+          [`IAM5[Resource::${executions}:${settings.prefix}-${type}:*]`]:
+            'Executions are named after operations to come.',
+        });
+      }
+    }
+    if (access.answersTasks === true) {
+      this.addToRolePolicy(
+        new PolicyStatement({
+          actions: ['states:SendTaskSuccess', 'states:SendTaskFailure'],
+          resources: machines('stateMachine'),
+        }),
+      );
+    }
   }
+}
 
-  /** May answer waiting task tokens of the operations' state machines. */
-  grantAnswerTasks(settings: DeploymentSettings): void {
-    const { partition, region, account } = Stack.of(this);
-    this.addToRolePolicy(
-      new PolicyStatement({
-        actions: ['states:SendTaskSuccess', 'states:SendTaskFailure'],
-        resources: [`arn:${partition}:states:${region}:${account}:stateMachine:${settings.prefix}-*`],
-      }),
-    );
-  }
+/** The region as cdk-nag writes it in a finding. */
+const regionText = ({ region }: Stack): string => (Token.isUnresolved(region) ? '<AWS::Region>' : region);
+
+/** ARN of the state machine of an operation type, or of its executions up to their name; by name, as functions and state machines refer to each other. */
+function operationsArn(
+  { partition, region, account }: Stack,
+  { prefix }: DeploymentSettings,
+  resource: 'stateMachine' | 'execution',
+  type: string,
+): string {
+  return `arn:${partition}:states:${region}:${account}:${resource}:${prefix}-${type}`;
 }

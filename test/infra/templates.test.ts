@@ -1,30 +1,20 @@
 import { readFileSync } from 'node:fs';
-import { App } from 'aws-cdk-lib';
-import { Match, Template } from 'aws-cdk-lib/assertions';
-import { frontDoor } from '../../infra/front-door.ts';
-import { buildApp } from '../../infra/stacks.ts';
+import { Match } from 'aws-cdk-lib/assertions';
+import { functionAccess } from '../../infra/access.ts';
+import { frontDoor, HOT_ENTRIES } from '../../infra/front-door.ts';
+import { gatewayAnswers } from '../../infra/gateway-responses.ts';
 import { matchFrontDoor } from '../../local/gateway.ts';
 import { calls } from '../../shared/contracts/api/index.ts';
 import type { Call } from '../../shared/contracts/api/call.ts';
+import { problemSchema } from '../../shared/contracts/api/problem.ts';
 import { readEnvironment } from '../../shared/runtime/environment.ts';
 import { stepTags } from '../../shared/runtime/operation-steps.ts';
 import { PRODUCT_VERSION } from '../../shared/runtime/version.ts';
 import { STORE_ATTRIBUTES } from '../../shared/store/limits.ts';
 import { stateMachines } from '../../state-machines/registry.ts';
 import { concretePath, samples } from '../functions/samples.ts';
-
-/** Templates of the stacks (bundling switched off: what is bundled is tested where it runs). */
-function templates(context: Record<string, unknown> = {}) {
-  const app = new App({ context: { 'aws:cdk:bundling-stacks': [], ...context } });
-  const { data, operations, api } = buildApp(app);
-  return { data: Template.fromStack(data), operations: Template.fromStack(operations), api: Template.fromStack(api) };
-}
-
-interface Resource {
-  readonly Properties: Readonly<Record<string, unknown>>;
-}
-const resourcesOf = (template: Template, type: string): readonly Resource[] =>
-  Object.values(template.findResources(type)) as unknown as readonly Resource[];
+import { namedResources, resourcesOf, roleOf, statementsOf, templates } from './support.ts';
+import type { Resource } from './support.ts';
 
 let aws: ReturnType<typeof templates>;
 beforeAll(() => {
@@ -32,20 +22,17 @@ beforeAll(() => {
 });
 
 describe('tables', () => {
-  test('have the keys that the store writes, and survive the stack', () => {
+  test('have the keys that the store writes', () => {
     const tables = resourcesOf(aws.data, 'AWS::DynamoDB::Table');
     expect(tables).toHaveLength(6);
     for (const table of tables) {
       expect(table).toMatchObject({
-        DeletionPolicy: 'Retain',
         Properties: {
           KeySchema: [
             { AttributeName: STORE_ATTRIBUTES.partitionKey, KeyType: 'HASH' },
             { AttributeName: STORE_ATTRIBUTES.sortKey, KeyType: 'RANGE' },
           ],
           BillingMode: 'PAY_PER_REQUEST',
-          DeletionProtectionEnabled: true,
-          PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
         },
       });
     }
@@ -54,7 +41,7 @@ describe('tables', () => {
     const streamed = resourcesOf(aws.data, 'AWS::DynamoDB::Table').filter(
       (table) => table.Properties['StreamSpecification'],
     );
-    expect(streamed.map((table) => table.Properties['TableName'])).toEqual(['shardkeeper-events']);
+    expect(streamed.map((table) => table.Properties['TableName'])).toEqual(['shardkeeper-dev-events']);
   });
 });
 
@@ -78,19 +65,37 @@ describe('functions', () => {
       expect(() => readEnvironment(resolved)).not.toThrow();
     }
   });
-  test('the detector outlives its loop, runs twice at most and is never retried', () => {
+  test('the detector outlives its loop, runs twice at most (template only) and is never retried', () => {
     aws.operations.hasResourceProperties('AWS::Lambda::Function', {
       Timeout: 150,
       ReservedConcurrentExecutions: 2,
       Description: Match.stringLikeRegexp('detector'),
     });
     aws.operations.resourcePropertiesCountIs('AWS::Lambda::EventInvokeConfig', { MaximumRetryAttempts: 0 }, 2);
-    aws.operations.resourcePropertiesCountIs('AWS::Events::Rule', { ScheduleExpression: 'rate(1 minute)' }, 2);
+    const rules = resourcesOf(aws.operations, 'AWS::Events::Rule').filter((r) => r.Properties['ScheduleExpression']);
+    expect(rules).toHaveLength(2);
+    for (const { Properties } of rules) {
+      expect(Properties).toMatchObject({
+        ScheduleExpression: 'rate(1 minute)',
+        State: 'ENABLED',
+        Targets: [{ RetryPolicy: { MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60 } }],
+      });
+    }
   });
-  test('no role may touch every table or every action', () => {
+  test('an account without concurrency to spare can leave the reservation out', () => {
+    const { operations } = templates({ detectorConcurrency: 'shared' });
+    operations.resourcePropertiesCountIs(
+      'AWS::Lambda::Function',
+      { ReservedConcurrentExecutions: Match.anyValue() },
+      0,
+    );
+  });
+  test('each has a role of its own, and no role takes a wildcard where a name will do', () => {
+    const roles = functions().map((entry) => roleOf(entry));
+    expect(new Set(roles).size).toBe(Object.keys(functionAccess).length);
     for (const template of [aws.api, aws.operations]) {
       const text = JSON.stringify(resourcesOf(template, 'AWS::IAM::Policy'));
-      expect(text).not.toMatch(/dynamodb:\*|"Action":"\*"|dynamodb:Scan/);
+      expect(text).not.toMatch(/dynamodb:\*|"Action":"\*"|dynamodb:Scan|stateMachine:[a-z-]*\*/);
     }
   });
 });
@@ -100,7 +105,55 @@ describe('state machines', () => {
     const names = resourcesOf(aws.operations, 'AWS::StepFunctions::StateMachine').map(
       (r) => r.Properties['StateMachineName'],
     );
-    expect(names.toSorted()).toEqual(stateMachines.map(({ type }) => `shardkeeper-${type}`).toSorted());
+    expect(names.toSorted()).toEqual(stateMachines.map(({ type }) => `shardkeeper-dev-${type}`).toSorted());
+  });
+
+  test('each may invoke the step function that its ASL names, and no other', () => {
+    const steps = Object.entries(namedResources(aws.operations, 'AWS::Lambda::Function'));
+    const [stepId] = steps.find(([id]) => id.startsWith('OperationStep'))!;
+    const step = { 'Fn::GetAtt': [stepId, 'Arn'] };
+    for (const machine of resourcesOf(aws.operations, 'AWS::StepFunctions::StateMachine')) {
+      expect(machine.Properties['DefinitionSubstitutions']).toEqual({ OperationStepFunction: step });
+      const lambda = statementsOf(aws.operations, roleOf(machine)).filter(({ actions }) =>
+        actions.some((action) => action.startsWith('lambda:')),
+      );
+      expect(lambda).toEqual([
+        { actions: ['lambda:InvokeFunction'], resources: [step, { 'Fn::Join': ['', [step, ':*']] }] },
+      ]);
+    }
+  });
+
+  test('each is logged without payloads and traced (template only)', () => {
+    for (const { Properties } of resourcesOf(aws.operations, 'AWS::StepFunctions::StateMachine')) {
+      expect(Properties['TracingConfiguration']).toEqual({ Enabled: true });
+      expect(Properties['LoggingConfiguration']).toMatchObject({ Level: 'ALL', IncludeExecutionData: false });
+    }
+  });
+
+  test('each has alarms on failed and timed-out executions (template only)', () => {
+    const machines = Object.keys(namedResources(aws.operations, 'AWS::StepFunctions::StateMachine'));
+    const watched = resourcesOf(aws.operations, 'AWS::CloudWatch::Alarm').map(({ Properties }) => ({
+      metric: Properties['MetricName'],
+      of: (Properties['Dimensions'] as { Value: { Ref?: string } }[])[0]?.Value.Ref,
+    }));
+    for (const of of machines) {
+      expect(watched).toContainEqual({ metric: 'ExecutionsFailed', of });
+      expect(watched).toContainEqual({ metric: 'ExecutionsTimedOut', of });
+    }
+  });
+
+  test('functions may start and answer the machines of the registry alone', () => {
+    const starters = [aws.api, aws.operations].flatMap((template) =>
+      resourcesOf(template, 'AWS::Lambda::Function').flatMap((entry) =>
+        entry.Properties['Description'] === undefined ? [] : statementsOf(template, roleOf(entry)),
+      ),
+    );
+    const states = starters.filter(({ actions }) => actions.some((action) => action.startsWith('states:')));
+    expect(states.length).toBeGreaterThan(0);
+    for (const { resources } of states) {
+      const named = resources.map((resource) => /:shardkeeper-dev-([a-z-]+)/.exec(JSON.stringify(resource))?.[1]);
+      expect(named.toSorted()).toEqual(stateMachines.map(({ type }) => type).toSorted());
+    }
   });
 
   type State = Readonly<Record<string, unknown>> & { readonly Type: string };
@@ -142,19 +195,66 @@ describe('front door', () => {
     for (const method of methods) expect(method.Properties['HttpMethod']).toBe('ANY');
   });
 
-  test("the gateway's own answers are problem details", () => {
+  test("the gateway's own answers are problem details (template only)", () => {
     const answers = resourcesOf(aws.api, 'AWS::ApiGateway::GatewayResponse');
-    expect(answers.map((answer) => answer.Properties['ResponseType'])).toEqual(
-      expect.arrayContaining(['UNAUTHORIZED', 'ACCESS_DENIED', 'AUTHORIZER_FAILURE', 'THROTTLED']),
-    );
+    expect(answers).toHaveLength(gatewayAnswers.length);
     for (const { Properties } of answers) {
       const templates = Properties['ResponseTemplates'] as Record<string, string>;
-      const filled = (templates['application/problem+json'] ?? '').replace('$context.error.messageString', '"m"');
-      expect(JSON.parse(filled)).toMatchObject({
-        code: expect.any(String) as string,
-        detail: expect.any(String) as string,
-      });
+      expect(Object.keys(templates)).toEqual(['application/problem+json']);
+      // The gateway fills its variables in; `messageString` brings its quotes.
+      const filled = templates['application/problem+json']!.replace('$context.error.messageString', '"m"')
+        .replace('$context.authorizer.code', 'TOKEN_EXPIRED')
+        .replaceAll(/\$context\.[a-zA-Z.]+/g, 'text');
+      const problem = problemSchema.parse(JSON.parse(filled));
+      expect(problem.status).toBe(Number(Properties['StatusCode']));
+      expect(problem.type).toMatch(/^urn:shardkeeper:problem:[a-z-]+$/);
     }
+  });
+
+  test.each<[string, number, string]>([
+    ['UNAUTHORIZED', 401, 'unauthenticated'],
+    ['ACCESS_DENIED', 401, 'unauthenticated'],
+    ['WAF_FILTERED', 403, 'forbidden'],
+    ['MISSING_AUTHENTICATION_TOKEN', 404, 'not-found'],
+    ['REQUEST_TOO_LARGE', 413, 'payload-too-large'],
+    ['THROTTLED', 429, 'overloaded'],
+    ['AUTHORIZER_FAILURE', 503, 'store-unavailable'],
+    ['INTEGRATION_TIMEOUT', 503, 'store-unavailable'],
+    ['DEFAULT_5XX', 500, 'internal'],
+  ])('the gateway answers %s with %i (template only)', (ResponseType, status, type) => {
+    const ask = status === 429 || status === 503 ? { 'gatewayresponse.header.Retry-After': "'1'" } : {};
+    aws.api.hasResourceProperties('AWS::ApiGateway::GatewayResponse', {
+      ResponseType,
+      StatusCode: String(status),
+      ResponseTemplates: { 'application/problem+json': Match.stringLikeRegexp(`problem:${type}"`) },
+      ...(Object.keys(ask).length === 0 ? {} : { ResponseParameters: Match.objectLike(ask) }),
+    });
+  });
+
+  test('it limits the rate by stage, and logs requests without what may hold a secret (template only)', () => {
+    const [stage] = resourcesOf(aws.api, 'AWS::ApiGateway::Stage');
+    expect(stage?.Properties['MethodSettings']).toEqual([
+      expect.objectContaining({ ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200, DataTraceEnabled: false }),
+    ]);
+    const { Format } = stage?.Properties['AccessLogSetting'] as { Format: string };
+    const logged = Object.values(JSON.parse(Format) as Record<string, string>);
+    expect(logged).toContain('$context.status');
+    expect(Format).not.toMatch(/header|\$input|querystring|\.path\b|authorizer\.(?!principalId)/i);
+    const production = resourcesOf(templates({ stage: 'prod' }).api, 'AWS::ApiGateway::Stage');
+    expect(production[0]?.Properties['MethodSettings']).toEqual([
+      expect.objectContaining({ ThrottlingRateLimit: 2000, ThrottlingBurstLimit: 4000 }),
+    ]);
+  });
+
+  test('the hot calls have Function URLs; tokens are checked inside', () => {
+    const urls = resourcesOf(aws.api, 'AWS::Lambda::Url');
+    expect(urls).toHaveLength(HOT_ENTRIES.length);
+    for (const { Properties } of urls) expect(Properties['AuthType']).toBe('NONE');
+    // A public call behind an address without authorizer would be nothing new; a hot call without a token would.
+    for (const call of Object.values(calls) as Call[]) {
+      if ((HOT_ENTRIES as readonly string[]).includes(call.resource)) expect(call.callers).not.toContain('public');
+    }
+    for (const name of ['HeartbeatUrl', 'RoutesUrl']) aws.api.hasOutput(name, {});
   });
 });
 
@@ -163,11 +263,6 @@ test('a deployment to an emulator leaves out what only AWS has', () => {
   emulator.api.resourceCountIs('AWS::ApiGateway::GatewayResponse', 0);
   emulator.operations.resourcePropertiesCountIs('AWS::Lambda::Function', { ReservedConcurrentExecutions: 2 }, 0);
 });
-
-test.each([{ prefix: 'UPPER' }, { lease: 'slow' }, { target: 'azure' }, { replicationFactor: 0 }])(
-  'a wrong context is refused: %j',
-  (context) => expect(() => templates(context)).toThrow(/context (prefix|lease|target|replicationFactor)/),
-);
 
 test('the version that the API shows is the package version', () => {
   const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {

@@ -1,0 +1,85 @@
+import type { STORE_TABLES } from '../shared/runtime/environment.ts';
+import type { ApiEntry } from './front-door.ts';
+
+/**
+ * What each function may touch, as data: the stacks make its role from it, and a test holds it against what the function
+ * does when it runs. Idempotency keys, operations and commands live in `operations`; audit entries and events in `events`.
+ */
+
+/** 'append' puts new items and reads none: history can be written by many and read by the one who shows it. */
+export type TableMode = 'read' | 'append' | 'write';
+export type TableAccess = { readonly [K in (typeof STORE_TABLES)[number]]?: TableMode };
+
+export interface FunctionAccess {
+  readonly tables: TableAccess;
+  /** Reads the secret from which the signing key is derived: every function that checks or makes a token or a command. */
+  readonly signingSecret: boolean;
+  /** Starts the executions of operations and looks at them. */
+  readonly startsOperations?: true;
+  /** Answers the task tokens that waiting operations gave out. */
+  readonly answersTasks?: true;
+  /** Puts events on the bus. */
+  readonly publishes?: true;
+}
+
+export type FunctionName =
+  ApiEntry | 'authorizer' | 'operation-step' | 'detect-failures' | 'reconcile' | 'publish-events';
+
+const composed = (tables: TableAccess, more: Partial<FunctionAccess> = {}): FunctionAccess => ({
+  tables,
+  signingSecret: true,
+  ...more,
+});
+
+export const functionAccess: Readonly<Record<FunctionName, FunctionAccess>> = {
+  nodes: composed({ topology: 'write', liveness: 'write', operations: 'write', access: 'write', events: 'append' }),
+  heartbeat: composed(
+    { topology: 'write', liveness: 'write', catalog: 'read', operations: 'write', events: 'append' },
+    { answersTasks: true },
+  ),
+  shards: composed({
+    topology: 'write',
+    liveness: 'write',
+    catalog: 'read',
+    operations: 'write',
+    events: 'append',
+  }),
+  tables: composed(
+    { topology: 'read', catalog: 'write', operations: 'write', events: 'append' },
+    { startsOperations: true },
+  ),
+  routes: composed({ topology: 'read', catalog: 'read' }),
+  config: composed({ catalog: 'read' }),
+  operations: composed({ operations: 'read' }),
+  auth: composed({ events: 'read' }),
+  cluster: composed({ topology: 'read', liveness: 'read', catalog: 'read' }),
+  meta: composed({ catalog: 'read' }),
+  // Nodes that prove themselves by their own key: the key stands in their record.
+  authorizer: composed({ topology: 'read' }),
+  'operation-step': composed(
+    { topology: 'write', liveness: 'write', catalog: 'write', operations: 'write', events: 'append' },
+    { answersTasks: true },
+  ),
+  // Its commands go into mailboxes, which nodes empty.
+  'detect-failures': composed({ topology: 'write', liveness: 'write', operations: 'append', events: 'append' }),
+  reconcile: composed(
+    { topology: 'write', liveness: 'write', operations: 'write', events: 'append' },
+    { startsOperations: true },
+  ),
+  'publish-events': { tables: {}, signingSecret: false, publishes: true },
+};
+
+const READ_ACTIONS = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'] as const;
+const WRITE_ACTIONS = [
+  'dynamodb:PutItem',
+  'dynamodb:UpdateItem',
+  'dynamodb:DeleteItem',
+  'dynamodb:ConditionCheckItem',
+] as const;
+
+/** Transactions are authorized item by item, by the actions of their parts. */
+export const tableActions: Readonly<Record<TableMode, readonly string[]>> = {
+  read: READ_ACTIONS,
+  append: ['dynamodb:PutItem'],
+  write: [...READ_ACTIONS, ...WRITE_ACTIONS],
+};

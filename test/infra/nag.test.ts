@@ -1,0 +1,31 @@
+import { AwsSolutionsChecks } from 'cdk-nag';
+import { buildApp } from '../../infra/stacks.ts';
+import { STAGES } from '../../infra/stages.ts';
+import { testApp } from './support.ts';
+
+/** cdk-nag's AwsSolutions rules: what they find is repaired, or acknowledged where it stands with its reason. */
+const findings = (context: Record<string, unknown>): readonly string[] => {
+  const app = testApp(context);
+  buildApp(app);
+  const { violations } = new AwsSolutionsChecks(app, { verbose: true }).validateScope(app);
+  return violations.flatMap(({ ruleName, violatingResources }) =>
+    violatingResources.map(({ constructPath }) => `${ruleName} ${constructPath}`),
+  );
+};
+
+test.each(STAGES)('%s has no finding without a reason (template only)', (stage) => {
+  expect(findings({ stage })).toEqual([]);
+});
+
+test('nor has a deployment under a customer key (template only)', () => {
+  expect(findings({ encryption: 'customer-key' })).toEqual([]);
+});
+
+test('the rules do look: a queue without TLS is found', async () => {
+  const { Queue } = await import('aws-cdk-lib/aws-sqs');
+  const app = testApp();
+  const { data } = buildApp(app);
+  new Queue(data, 'Open');
+  const { violations } = new AwsSolutionsChecks(app).validateScope(app);
+  expect(violations.map(({ ruleName }) => ruleName)).toContain('AwsSolutions-SQS4');
+});
