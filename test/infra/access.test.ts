@@ -1,0 +1,303 @@
+import { functionAccess, tableActions } from '../../infra/access.ts';
+import type { FunctionName } from '../../infra/access.ts';
+import { nodeId } from '../../shared/domain/ids.ts';
+import { STORE_TABLES } from '../../shared/runtime/environment.ts';
+import { fenceNode } from '../../shared/usecases/fence-node.ts';
+import { SYSTEM } from '../../shared/usecases/principal.ts';
+import { newNodeKey, nodeKeyToken, publicHalf } from '../functions/world.ts';
+import { accessWorld } from './access-world.ts';
+import type { AccessWorld } from './access-world.ts';
+import { leastMode } from './recorder.ts';
+import { namedResources, roleOf, statementsOf, templates } from './support.ts';
+
+/**
+ * Least privilege, both ways: what every function does in a cluster's life (nodes join, a table comes and goes, a leader moves,
+ * nodes die) is what `functionAccess` declares, and what its role in the template allows.
+ */
+interface Command {
+  readonly command_id: string;
+  readonly type: string;
+  readonly shard_id: string;
+  readonly replica_id: string;
+  readonly epoch: number;
+  readonly generation: number;
+}
+
+interface Player {
+  readonly id: string;
+  readonly lease: { readonly node_epoch: unknown; readonly incarnation: unknown };
+  readonly token: string;
+  readonly storeUuid: string;
+  sequence: number;
+  acks: readonly object[];
+  alive: boolean;
+}
+
+let world: AccessWorld;
+let admin: string;
+const players: Player[] = [];
+
+async function join(id: string, zone: string): Promise<void> {
+  const issued = await world.call('POST', '/cluster/join-tokens', { token: admin, body: {}, idempotencyKey: id });
+  const answer = await world.call('POST', '/cluster/nodes/register', {
+    token: issued['join_token'] as string,
+    body: { node_id: id, host: '127.0.0.1', port: 7001, zone, public_key: publicHalf(key) },
+  });
+  const { node_epoch, incarnation, credential, store_uuid } = answer;
+  players.push({
+    id,
+    lease: { node_epoch, incarnation },
+    token: credential as string,
+    storeUuid: store_uuid as string,
+    sequence: 0,
+    acks: [],
+    alive: true,
+  });
+}
+const key = newNodeKey();
+
+/** A beat acknowledges what the beat before brought; a receipt is reported at once. */
+async function beat(player: Player): Promise<void> {
+  player.sequence += 1;
+  const answer = await world.call('POST', `/cluster/nodes/${player.id}/heartbeat`, {
+    token: player.token,
+    body: {
+      ...player.lease,
+      sequence: player.sequence,
+      attestation: player.sequence,
+      ...(player.acks.length === 0 ? {} : { acks: player.acks }),
+    },
+  });
+  const commands = answer['commands'] as Command[];
+  const done = ({ command_id, ...of }: Command) => ({
+    command_id,
+    outcome: 'DONE',
+    code: null,
+    message: null,
+    receipt:
+      of.type === 'step_down'
+        ? { shard_id: of.shard_id, replica_id: of.replica_id, epoch: of.epoch, generation: of.generation }
+        : null,
+  });
+  player.acks = commands.filter(({ type }) => type !== 'step_down').map(done);
+  const receipts = commands.filter(({ type }) => type === 'step_down').map(done);
+  if (receipts.length === 0) return;
+  await world.call('POST', `/cluster/nodes/${player.id}/reports`, {
+    token: player.token,
+    body: { ...player.lease, reports: receipts.map((receipt) => ({ type: 'command_ack', ...receipt })) },
+  });
+}
+
+async function beats(): Promise<void> {
+  for (const player of players) if (player.alive) await beat(player);
+}
+
+async function ended(operation: unknown): Promise<void> {
+  for (let round = 0; round < 200; round++) {
+    await beats();
+    const { status } = await world.call('GET', `/operations/${String(operation)}`, { token: admin });
+    if (status === 'SUCCEEDED') return;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  throw new Error('the operation did not end');
+}
+
+interface ShownShard {
+  readonly shard_id: string;
+  readonly leader: string;
+  readonly replicas: readonly string[];
+  readonly epoch: number;
+  readonly generation: number;
+  readonly replica_details: readonly {
+    readonly replica_id: string;
+    readonly node_id: string;
+    readonly node_epoch: number;
+  }[];
+}
+const shards = async (): Promise<readonly ShownShard[]> =>
+  (await world.call('GET', '/shards', { token: admin }))['shards'] as ShownShard[];
+
+beforeAll(async () => {
+  world = await accessWorld();
+  admin = await world.deps.tokens.issue({ kind: 'admin', name: 'ann' }, 86_400_000);
+  world.onPause = beats;
+  for (const [index, zone] of ['a', 'b', 'c', 'a', 'b'].entries()) await join(`node-${index + 1}`, zone);
+
+  const get = (path: string, query: Record<string, string> = {}) => world.call('GET', path, { token: admin, query });
+  const created = await world.call('POST', '/tables', {
+    token: admin,
+    body: { table: 'cities', pre_split: ['d', 'h', 'm', 'r', 'u'], replication_factor: 3 },
+    idempotencyKey: 'create',
+  });
+  await ended(created['operation_id']);
+
+  for (const path of ['/cluster/nodes', '/cluster/nodes/node-1', '/cluster/health', '/tables', '/tables/cities']) {
+    await get(path);
+  }
+  for (const path of ['/config/replication', '/operations', '/healthz', '/openapi.json']) await get(path);
+  await get('/audit', { entity: 'node:node-1' });
+  await get('/routes/cities', { key: 'berlin' });
+  await world.call('POST', '/routes/cities/batch', { token: admin, body: { keys: ['berlin'] } });
+  await world.call('POST', '/auth/token', { token: admin, body: { scope: 'data', tables: ['*'], access: 'read' } });
+
+  // A leader moves: its receipt comes by a heartbeat while the call waits.
+  const [first] = await shards();
+  await world.call('POST', `/shards/${first!.shard_id}/leader`, {
+    token: admin,
+    body: { new_leader_node_id: first!.replicas.find((replica) => replica !== first!.leader) },
+    idempotencyKey: 'move',
+  });
+  await get(`/shards/${first!.shard_id}`);
+
+  // A node is fenced, and the loop that did it dies: the reconcile tick elects.
+  const silent = players.find((player) => player.id === 'node-5')!;
+  silent.alive = false;
+  const liveness = await world.deps.records.get('liveness', { nodeId: nodeId(silent.id) });
+  await fenceNode(world.deps, SYSTEM('detector'), liveness!.value);
+  await world.runReconcile();
+
+  // Another one dies while a loop runs; one leaves cleanly, and comes back by its own key.
+  players.find((player) => player.id === 'node-4')!.alive = false;
+  await world.runDetector();
+  const leaving = players.find((player) => player.id === 'node-3')!;
+  await beat(leaving);
+  leaving.alive = false;
+  await world.call('POST', '/cluster/nodes/node-3/release', { token: leaving.token, body: leaving.lease });
+  await world.call('POST', '/cluster/nodes/node-3/reports', {
+    token: leaving.token,
+    body: {
+      ...leaving.lease,
+      reports: [
+        { type: 'command_ack', command_id: 'cmd-gone', outcome: 'DONE', code: null, message: null, receipt: null },
+      ],
+    },
+  });
+  const nodes = await world.call('GET', '/cluster/nodes', {
+    token: admin,
+  });
+  expect((nodes['nodes'] as { node_id: string; status: string }[]).map(({ status }) => status)).toEqual([
+    'HEALTHY',
+    'HEALTHY',
+    'UNHEALTHY',
+    'UNHEALTHY',
+    'UNHEALTHY',
+  ]);
+  const rejoined = await world.call('POST', '/cluster/nodes/register', {
+    token: nodeKeyToken(key, leaving.id, world.clock.wallMs()),
+    body: {
+      node_id: leaving.id,
+      host: '127.0.0.1',
+      port: 7001,
+      zone: 'c',
+      store_uuid: leaving.storeUuid,
+      attestation: { node_epoch: leaving.lease.node_epoch, counter: leaving.sequence },
+    },
+  });
+
+  // Its leader misses its copy there, which the table's record decides on.
+  const missing = (await shards()).flatMap((shard) =>
+    shard.replica_details.filter(({ node_id }) => node_id === leaving.id).map((entry) => ({ shard, entry })),
+  )[0]!;
+  const leader = players.find(({ id }) => id === missing.shard.leader)!;
+  const reported = await world.call('POST', `/cluster/nodes/${leader.id}/reports`, {
+    token: leader.token,
+    body: {
+      ...leader.lease,
+      reports: [
+        {
+          type: 'missing_replica',
+          shard_id: missing.shard.shard_id,
+          epoch: missing.shard.epoch,
+          generation: missing.shard.generation,
+          replica_id: missing.entry.replica_id,
+          node_epoch: missing.entry.node_epoch,
+          store_uuid: leaving.storeUuid,
+        },
+      ],
+    },
+  });
+  expect(reported['results']).toEqual([expect.objectContaining({ outcome: 'APPLIED' })]);
+
+  // All nodes leave: nothing is left to wait for. An operation whose start was lost is started by the tick.
+  await world.call('POST', `/cluster/nodes/${leaving.id}/release`, {
+    token: rejoined['credential'] as string,
+    body: { node_epoch: rejoined['node_epoch'], incarnation: rejoined['incarnation'] },
+  });
+  for (const player of players.filter(({ alive }) => alive)) {
+    player.alive = false;
+    await world.call('POST', `/cluster/nodes/${player.id}/release`, { token: player.token, body: player.lease });
+  }
+  world.failNextStart();
+  const deleted = await world.call('DELETE', '/tables/cities', { token: admin, idempotencyKey: 'delete' });
+  world.clock.advance(60_000);
+  await world.runReconcile();
+  await ended(deleted['operation_id']);
+});
+afterAll(() => world.close());
+
+const names = (Object.keys(functionAccess) as FunctionName[]).filter((name) => name !== 'publish-events');
+
+describe('what a function does is what it is declared to do', () => {
+  test.each(names)('%s: tables', (name) => {
+    const touched = [...world.recorder.touchedBy(name)].filter((what) => what.includes(' '));
+    const modes = STORE_TABLES.flatMap((table) => {
+      const actions = touched.filter((what) => what.startsWith(`${table} `)).map((what) => what.split(' ')[1]!);
+      return actions.length === 0 ? [] : [[table, leastMode(actions)] as const];
+    });
+    expect(Object.fromEntries(modes)).toEqual(functionAccess[name].tables);
+  });
+
+  test.each(names)('%s: operations', (name) => {
+    const touched = [...world.recorder.touchedBy(name)];
+    expect(touched.includes('states:StartExecution')).toBe(functionAccess[name].startsOperations === true);
+    expect(touched.includes('states:SendTaskSuccess')).toBe(functionAccess[name].answersTasks === true);
+  });
+});
+
+describe('a role allows what its function is declared to do, and no more (template only)', () => {
+  const built = templates();
+  const functions = [built.api, built.operations].flatMap((template) =>
+    Object.values(namedResources(template, 'AWS::Lambda::Function')).map((resource) => ({ template, resource })),
+  );
+
+  test.each(Object.entries(functionAccess))('%s', (name, access) => {
+    const handlers: Readonly<Record<string, RegExp>> = {
+      authorizer: /bearer tokens/,
+      'operation-step': /Every Task/,
+      'detect-failures': /detector loop/,
+      reconcile: /crash or a lost message/,
+      'publish-events': /Outbox/,
+    };
+    const described = handlers[name] ?? new RegExp(`^API: ${name}$`);
+    const found = functions.filter(({ resource }) => described.test(String(resource.Properties['Description'])));
+    expect(found).toHaveLength(1);
+    const { template, resource } = found[0]!;
+    const statements = statementsOf(template, roleOf(resource));
+    const allowed = new Map(
+      STORE_TABLES.map((table): [string, readonly string[]] => {
+        const ofTable = new RegExp(`Output(FnGetAtt|Ref)${table}[0-9A-F]{8}(Arn)?`, 'i');
+        const actions = statements
+          .filter(({ resources }) => resources.some((one) => ofTable.test(JSON.stringify(one))))
+          .flatMap((statement) => statement.actions)
+          // The stream of the outbox is a resource of its own.
+          .filter(
+            (action) =>
+              action.startsWith('dynamodb:') &&
+              !action.includes('Stream') &&
+              !action.includes('Shard') &&
+              !action.includes('Records'),
+          );
+        return [table, [...new Set(actions)].toSorted()];
+      }).filter(([, actions]) => actions.length > 0),
+    );
+    const declared = Object.fromEntries(
+      Object.entries(access.tables).map(([table, mode]) => [table, [...tableActions[mode]].toSorted()]),
+    );
+    expect(Object.fromEntries(allowed)).toEqual(declared);
+    const actions = new Set(statements.flatMap((statement) => statement.actions));
+    expect(actions.has('secretsmanager:GetSecretValue')).toBe(access.signingSecret);
+    expect(actions.has('states:StartExecution')).toBe(access.startsOperations === true);
+    expect(actions.has('states:SendTaskSuccess')).toBe(access.answersTasks === true);
+    expect(actions.has('events:PutEvents')).toBe(access.publishes === true);
+  });
+});
