@@ -1,6 +1,6 @@
 import { conflict, notFound } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
-import { commandId, incarnation, nodeEpoch, nodeId } from '../domain/ids.ts';
+import { incarnation, nodeEpoch, nodeId } from '../domain/ids.ts';
 import type { NodeId } from '../domain/ids.ts';
 import type { LivenessRecord } from '../domain/lease.ts';
 import { err, ok } from '../domain/result.ts';
@@ -9,6 +9,7 @@ import { COMMANDS_PER_MESSAGE_MAX } from '../contracts/node/commands.ts';
 import type { HeartbeatResponse } from '../contracts/node/heartbeat.ts';
 import type { Deps, Principal } from '../ports.ts';
 import { NODE_CREDENTIAL_LIFETIME_MS } from './register-node.ts';
+import { takeAcknowledgement } from './reports.ts';
 import type { UseCase } from './types.ts';
 
 /**
@@ -17,9 +18,6 @@ import type { UseCase } from './types.ts';
  */
 export const heartbeat: UseCase<'heartbeat'> = async (deps, principal, { params, body }) => {
   const id = nodeId(params.node_id);
-  for (const ack of body.acks ?? []) {
-    await deps.commands.acknowledge(id, { ...ack, commandId: commandId(ack.command_id) });
-  }
   const renewed = await deps.records.observe({
     kind: 'update',
     entity: 'liveness',
@@ -43,6 +41,8 @@ export const heartbeat: UseCase<'heartbeat'> = async (deps, principal, { params,
     if (refused !== null) return err(refused);
     current = stored; // the same beat again: its first answer was lost
   }
+  const reporter = { nodeId: id, nodeEpoch: current.nodeEpoch, principal };
+  for (const ack of body.acks ?? []) await takeAcknowledgement(deps, reporter, ack);
   if (body.stats !== undefined) await keepStats(deps, id, body.node_epoch, body.stats);
   const commands =
     current.mail > (body.mail_seen ?? 0) ? await deps.commands.pending(id, COMMANDS_PER_MESSAGE_MAX) : [];

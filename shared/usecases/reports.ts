@@ -10,6 +10,7 @@ import type { Result } from '../domain/result.ts';
 import { replicaById } from '../domain/shard.ts';
 import type { ShardDescriptor } from '../domain/shard.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
+import type { CommandAck } from '../contracts/node/commands.ts';
 import type { NodeReport, ReportsResponse } from '../contracts/node/heartbeat.ts';
 import type { Deps, Principal } from '../ports.ts';
 import { changeDescriptor, shardNotFound } from './descriptor-change.ts';
@@ -35,7 +36,8 @@ export const LEADER_GRACE_MS = 10_000;
 const ANNOUNCED_WITHIN_MS = 60_000;
 
 type Outcome = Omit<ReportsResponse['results'][number], 'descriptor'> & { readonly shard: ShardDescriptor | null };
-interface Reporter {
+/** The registered node that speaks. */
+export interface Reporter {
   readonly nodeId: NodeId;
   readonly nodeEpoch: NodeEpoch;
   readonly principal: Principal;
@@ -273,10 +275,14 @@ async function commandAck(
   reporter: Reporter,
   one: Extract<NodeReport, { type: 'command_ack' }>,
 ): Promise<Outcome> {
-  await deps.commands.acknowledge(reporter.nodeId, { ...one, commandId: commandId(one.command_id) });
-  // A receipt that came by mailbox completes its transfer here.
-  if (one.receipt !== null && one.outcome === 'DONE') {
-    return stepDownReceipt(deps, reporter, { type: 'step_down_receipt', ...one.receipt });
-  }
-  return applied(null);
+  return (await takeAcknowledgement(deps, reporter, one)) ?? applied(null);
+}
+
+/**
+ * Takes an acknowledgement, by whatever message it came. A receipt in it completes its transfer (E2); null: it carries none.
+ */
+export async function takeAcknowledgement(deps: Deps, reporter: Reporter, ack: CommandAck): Promise<Outcome | null> {
+  await deps.commands.acknowledge(reporter.nodeId, { ...ack, commandId: commandId(ack.command_id) });
+  if (ack.receipt === null || ack.outcome !== 'DONE') return null;
+  return stepDownReceipt(deps, reporter, { type: 'step_down_receipt', ...ack.receipt });
 }

@@ -1,5 +1,6 @@
 import { epoch, generation } from '../../shared/domain/ids.ts';
 import { fenceNode } from '../../shared/usecases/fence-node.ts';
+import { heartbeat } from '../../shared/usecases/heartbeat.ts';
 import { reconcileOnce } from '../../shared/usecases/reconcile.ts';
 import { report } from '../../shared/usecases/reports.ts';
 import { setLeader } from '../../shared/usecases/transfer-leader.ts';
@@ -99,6 +100,31 @@ describe('POST /shards/{shard_id}/leader (E2)', () => {
       },
       nodePrincipal(1),
     );
+    await world.timers.advance(1_000);
+    expect(await answer).toMatchObject({ ok: true, value: { epoch: 2 } });
+  });
+
+  test('a receipt that rides on a heartbeat is as good', async () => {
+    world.answer(() => ({ outcome: 'QUEUED' }));
+    const answer = transfer('node-3');
+    await world.timers.advance(1_000);
+    const ack = {
+      command_id: 'cmd-1',
+      outcome: 'DONE' as const,
+      code: null,
+      message: null,
+      receipt: { shard_id: SHARD, replica_id: 'r-0-1', epoch: 1, generation: 2 },
+    };
+    const beat = await world.call(
+      'heartbeat',
+      heartbeat,
+      {
+        params: { node_id: 'node-1' },
+        body: { node_epoch: 1, incarnation: 'inc-1', sequence: 1, attestation: 1, acks: [ack] },
+      },
+      nodePrincipal(1),
+    );
+    expect(beat.ok).toBe(true);
     await world.timers.advance(1_000);
     expect(await answer).toMatchObject({ ok: true, value: { epoch: 2 } });
   });
