@@ -1,12 +1,11 @@
 import { isMarkedExpired } from '../domain/detector.ts';
 import { ok } from '../domain/result.ts';
+import type { NodeRecord } from '../domain/records.ts';
 import type { Deps } from '../ports.ts';
+import { everyRecord } from './every-record.ts';
 import { readAllLiveness } from './liveness-view.ts';
 import type { UseCase } from './types.ts';
 
-/** Records of one query page. */
-const PAGE = 1000;
-const PAGES_MAX = 1000;
 /** Open fences named in the answer; their number is in `problems`. */
 const FENCES_SHOWN_MAX = 100;
 
@@ -15,7 +14,7 @@ export const clusterHealth: UseCase<'clusterHealth'> = async (deps) => {
     readAllLiveness(deps),
     deps.records.get('detector', {}),
     countNodes(deps),
-    countTables(deps),
+    everyRecord(deps, 'table', {}),
   ]);
   const up = liveness.filter((item) => item.incarnation !== null && !item.released && !isMarkedExpired(item)).length;
   const total = nodes.active + nodes.decommissioning;
@@ -34,7 +33,7 @@ export const clusterHealth: UseCase<'clusterHealth'> = async (deps) => {
   return ok({
     status: brake !== null || (total > 0 && healthy === 0) ? 'CRITICAL' : problems.length > 0 ? 'DEGRADED' : 'HEALTHY',
     nodes: { total, healthy, unhealthy: total - healthy, decommissioning: nodes.decommissioning },
-    tables,
+    tables: tables.length,
     open_fences: fences
       .slice(0, FENCES_SHOWN_MAX)
       .map((item) => ({ node_id: item.nodeId, node_epoch: item.nodeEpoch })),
@@ -49,38 +48,8 @@ export const clusterHealth: UseCase<'clusterHealth'> = async (deps) => {
 };
 
 async function countNodes(deps: Deps): Promise<{ active: number; decommissioning: number }> {
-  const counts = { active: 0, decommissioning: 0 };
-  let after: string | undefined;
-  for (let page = 0; page < PAGES_MAX; page++) {
-    const answer = await deps.records.query('node', {
-      partition: {},
-      order: 'forward',
-      limit: PAGE,
-      ...(after === undefined ? {} : { after }),
-    });
-    for (const { value } of answer.items) {
-      if (value.membership === 'ACTIVE') counts.active += 1;
-      if (value.membership === 'DECOMMISSIONING') counts.decommissioning += 1;
-    }
-    if (answer.next === null) return counts;
-    after = answer.next;
-  }
-  throw new Error(`more than ${PAGES_MAX * PAGE} nodes`);
-}
-
-async function countTables(deps: Deps): Promise<number> {
-  let count = 0;
-  let after: string | undefined;
-  for (let page = 0; page < PAGES_MAX; page++) {
-    const answer = await deps.records.query('table', {
-      partition: {},
-      order: 'forward',
-      limit: PAGE,
-      ...(after === undefined ? {} : { after }),
-    });
-    count += answer.items.length;
-    if (answer.next === null) return count;
-    after = answer.next;
-  }
-  throw new Error(`more than ${PAGES_MAX * PAGE} tables`);
+  const nodes = await everyRecord(deps, 'node', {});
+  const count = (membership: NodeRecord['membership']): number =>
+    nodes.filter((node) => node.membership === membership).length;
+  return { active: count('ACTIVE'), decommissioning: count('DECOMMISSIONING') };
 }

@@ -12,6 +12,7 @@ import type { NodeId } from '../domain/ids.ts';
 import type { LivenessRecord } from '../domain/lease.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
 import type { Deps } from '../ports.ts';
+import { everyRecord } from './every-record.ts';
 import { createDetectorLease } from './detector-lease.ts';
 import type { DetectorLease } from './detector-lease.ts';
 import { sweepFencedNode, noteSweep } from './fail-over.ts';
@@ -34,9 +35,6 @@ export const LOOP_MS = 115_000;
 const FINISH_MS = 10_000;
 /** Ticks between two reads of the nodes' zones, for the brake. */
 const ZONES_EVERY_TICKS = 30;
-/** Nodes of one query page. */
-const NODE_PAGE = 1000;
-const NODE_PAGES_MAX = 1000;
 /** An open fence that could not be closed is swept again after this long, doubled up to the maximum (E3). */
 const SWEEP_RETRY_MS = 1_000;
 const SWEEP_RETRY_MS_MAX = 10_000;
@@ -248,20 +246,8 @@ function brakedAllowance(loop: Loop, reading: BrakeReading): number {
 }
 
 async function readZones(loop: Loop): Promise<true> {
-  const zones = new Map<NodeId, string>();
-  let after: string | undefined;
-  for (let page = 0; page < NODE_PAGES_MAX; page++) {
-    const answer = await loop.deps.records.query('node', {
-      partition: {},
-      order: 'forward',
-      limit: NODE_PAGE,
-      ...(after === undefined ? {} : { after }),
-    });
-    for (const { value } of answer.items) zones.set(value.nodeId, value.zone);
-    if (answer.next === null) break;
-    after = answer.next;
-  }
-  loop.zones = zones;
+  const nodes = await everyRecord(loop.deps, 'node', {});
+  loop.zones = new Map(nodes.map(({ nodeId, zone }) => [nodeId, zone]));
   return true;
 }
 

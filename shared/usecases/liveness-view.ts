@@ -3,14 +3,10 @@ import type { NodeId } from '../domain/ids.ts';
 import type { LivenessRecord } from '../domain/lease.ts';
 import { LIVENESS_BUCKETS } from '../ports.ts';
 import type { Deps } from '../ports.ts';
+import { everyRecord } from './every-record.ts';
 
 /** Keys of one getMany. */
 const READ_BATCH = 100;
-/** Liveness items of one query page; about 250 bytes each keep a page well under 1 MB. */
-const LIVENESS_PAGE = 1000;
-/** 1,000 pages of 1,000 items: a hundred times the fleet of 10,000 nodes. */
-const LIVENESS_PAGES_MAX = 1000;
-
 /** Strong read of some nodes' liveness. Nodes that do not exist are missing from the view. */
 export async function readLiveness(deps: Deps, nodeIds: Iterable<NodeId>): Promise<LivenessView> {
   const wanted = [...new Set(nodeIds)];
@@ -27,23 +23,6 @@ export async function readLiveness(deps: Deps, nodeIds: Iterable<NodeId>): Promi
 
 /** Strong read of every liveness item, all partitions in parallel. */
 export async function readAllLiveness(deps: Deps): Promise<LivenessRecord[]> {
-  const partitions = await Promise.all(
-    Array.from({ length: LIVENESS_BUCKETS }, async (_, bucket) => {
-      const items: LivenessRecord[] = [];
-      let after: string | undefined;
-      for (let page = 0; page < LIVENESS_PAGES_MAX; page++) {
-        const answer = await deps.records.query('liveness', {
-          partition: { bucket },
-          order: 'forward',
-          limit: LIVENESS_PAGE,
-          ...(after === undefined ? {} : { after }),
-        });
-        items.push(...answer.items.map((stored) => stored.value));
-        if (answer.next === null) return items;
-        after = answer.next;
-      }
-      throw new Error(`liveness partition ${bucket} has more than ${LIVENESS_PAGES_MAX} pages`);
-    }),
-  );
-  return partitions.flat();
+  const buckets = Array.from({ length: LIVENESS_BUCKETS }, (_, bucket) => everyRecord(deps, 'liveness', { bucket }));
+  return (await Promise.all(buckets)).flat();
 }

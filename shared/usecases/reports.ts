@@ -14,6 +14,7 @@ import type { CommandAck } from '../contracts/node/commands.ts';
 import type { NodeReport, ReportsResponse } from '../contracts/node/heartbeat.ts';
 import type { Deps, Principal } from '../ports.ts';
 import { changeDescriptor, shardNotFound } from './descriptor-change.ts';
+import type { Changed } from './descriptor-change.ts';
 import { announceLeaders, ensureLeader } from './fail-over.ts';
 import { readLiveness } from './liveness-view.ts';
 import { finishTransfer, startTransfer } from './transfer-leader.ts';
@@ -105,6 +106,16 @@ async function refusedNow(
   return refused(error.code, error.message ?? REFUSALS[error.code] ?? error.code, await present(deps, id));
 }
 
+/** What became of a change of the descriptor, as a report's result. */
+async function answerOf(
+  deps: Deps,
+  id: ShardId,
+  outcome: Result<Changed, { readonly code: string; readonly message?: string }>,
+): Promise<Outcome> {
+  if (!outcome.ok) return refusedNow(deps, id, outcome.error);
+  return outcome.value.kind === 'CHANGED' ? applied(outcome.value.shard) : nothing(outcome.value.shard);
+}
+
 /** What a node should do about a refusal. */
 const REFUSALS: Readonly<Record<string, string>> = {
   EPOCH_STALE: 'The shard has another epoch. Take the descriptor.',
@@ -149,8 +160,7 @@ async function replicaStatus(
       return decided;
     },
   );
-  if (!outcome.ok) return refusedNow(deps, id, outcome.error);
-  return outcome.value.kind === 'CHANGED' ? applied(outcome.value.shard) : nothing(outcome.value.shard);
+  return answerOf(deps, id, outcome);
 }
 
 /**
@@ -177,8 +187,7 @@ async function silentLeader(
       storeUuid: storeUuid(one.store_uuid),
       logIntact: one.log.intact,
     });
-    if (!outcome.ok) return refusedNow(deps, id, outcome.error);
-    return outcome.value.kind === 'CHANGED' ? applied(outcome.value.shard) : nothing(outcome.value.shard);
+    return answerOf(deps, id, outcome);
   }
   const leader = view.get(shard.leader.nodeId);
   // Expired but not fenced: the detector's turn, or the brake's (L5).
@@ -218,8 +227,7 @@ async function stepDownReceipt(
     epoch: epoch(one.epoch),
     generation: generation(one.generation),
   });
-  if (!outcome.ok) return refusedNow(deps, id, outcome.error);
-  return outcome.value.kind === 'CHANGED' ? applied(outcome.value.shard) : nothing(outcome.value.shard);
+  return answerOf(deps, id, outcome);
 }
 
 /** A wiped node holds nothing of a listed replica: it gets an empty copy to be caught up, never one that could be elected as it is (R2, R4). */
