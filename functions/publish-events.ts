@@ -1,6 +1,6 @@
 import { lambdaPublisher, publishEventsHandler } from '../shared/runtime/outbox.ts';
 
-/** Stream of the events table -> event bus: the outbox's second half. Batches that fail are sent again by the stream. */
+/** Stream of the events table -> event bus: the outbox's second half. The stream sends again from the first record that failed. */
 export const create = publishEventsHandler;
 
 export const handler = create(lambdaPublisher);

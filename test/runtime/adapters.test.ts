@@ -10,17 +10,11 @@ import {
   StartExecutionCommand,
   TaskTimedOut,
 } from '@aws-sdk/client-sfn';
-import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
-import { marshall } from '@aws-sdk/util-dynamodb';
 import { mockClient } from 'aws-sdk-client-mock';
-import { createEventBridgePublisher } from '../../shared/adapters/event-bridge.ts';
 import { createHttpNodeClient } from '../../shared/adapters/node-http.ts';
 import type { HttpNodeClient } from '../../shared/adapters/node-http.ts';
 import { createStepFunctionsStarter } from '../../shared/adapters/step-functions.ts';
 import { nodeId, operationId } from '../../shared/domain/ids.ts';
-import type { EventRecord } from '../../shared/domain/records.ts';
-import { eventsOf } from '../../shared/runtime/outbox.ts';
-import { entities } from '../../shared/store/entities.ts';
 
 describe('push to a node', () => {
   let server: Server;
@@ -105,43 +99,5 @@ describe('operations as Step Functions executions', () => {
     await expect(starter.succeedTask('t', {})).resolves.toBeUndefined();
     sfn.on(SendTaskFailureCommand).rejects(new Error('throttled'));
     await expect(starter.failTask('t', 'CODE', 'why')).rejects.toThrow('throttled');
-  });
-});
-
-describe('outbox', () => {
-  const event: EventRecord = {
-    eventId: 'evt-1',
-    eventType: 'NODE_FENCED',
-    payload: { node_id: 'node-1' },
-    createdAtMs: 1_000,
-  };
-  const image = (pk: string, body: object) => marshall({ pk, sk: 'E#evt-1', rev: 1, w: 'w', ...body });
-  const partition = entities.event.partitionKey(
-    entities.event.partitionOf({ createdAtMs: event.createdAtMs, eventId: event.eventId }),
-  );
-  const record = (eventName: string, newImage: object) => ({ eventName, dynamodb: { NewImage: newImage } });
-
-  test('takes new events out of a batch and leaves audit entries', () => {
-    const batch = {
-      Records: [
-        record('INSERT', image('A#node:node-1', { v: 1 })),
-        record('INSERT', image(partition, entities.event.codec.encode(event))),
-        record('MODIFY', image(partition, entities.event.codec.encode(event))),
-      ],
-    };
-    expect(eventsOf(batch as never)).toEqual([event]);
-  });
-
-  test('publishes in batches of ten; an entry that the bus refuses fails the batch', async () => {
-    const bus = mockClient(EventBridgeClient);
-    const publisher = createEventBridgePublisher({ client: new EventBridgeClient({ region: 'x' }), busName: 'bus' });
-    const many = Array.from({ length: 23 }, (_, index) => ({ ...event, eventId: `evt-${index}` }));
-    bus.on(PutEventsCommand).callsFake((input: { Entries: unknown[] }) => ({ Entries: input.Entries.map(() => ({})) }));
-    await publisher.publish(many);
-    expect(bus.commandCalls(PutEventsCommand).map((call) => call.args[0].input.Entries?.length)).toEqual([10, 10, 3]);
-    bus
-      .on(PutEventsCommand)
-      .resolves({ FailedEntryCount: 1, Entries: [{ ErrorCode: 'Throttled', ErrorMessage: 'slow down' }] });
-    await expect(publisher.publish([event])).rejects.toThrow('Throttled slow down');
   });
 });
