@@ -65,7 +65,9 @@ function newEventOf(record: DynamoDBRecord): EventRecord | null {
   const image = record.dynamodb?.NewImage;
   if (record.eventName !== 'INSERT' || image === undefined) return null;
   const item = unmarshall(image as Record<string, AttributeValue>) as Record<string, Json>;
-  return eventOf({ pk: item[STORE_ATTRIBUTES.partitionKey], sk: item[STORE_ATTRIBUTES.sortKey] }, item);
+  const { partitionKey, sortKey, revision, writeId } = STORE_ATTRIBUTES;
+  const { [partitionKey]: pk, [sortKey]: sk, [revision]: _revision, [writeId]: _writeId, ...body } = item;
+  return eventOf({ pk, sk }, body);
 }
 
 /** The event that an item of the events table holds; null if it holds something else. */

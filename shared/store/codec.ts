@@ -2,15 +2,18 @@ import type * as z from 'zod';
 import type { Json } from '../domain/records.ts';
 import { Bug } from '../domain/result.ts';
 import type { StoredItem } from '../ports.ts';
+import { carryUnknown, restoreUnknown } from './unknown-fields.ts';
 
 /** Field of every stored record that carries its schema version. */
 const VERSION_FIELD = 'v';
 
+const NO_CONTENT: ReadonlySet<string> = new Set([VERSION_FIELD]);
+
 /**
  * Turns a record into an item's body and back. Writer and reader parse with the same schema (STYLE rule 15). Each body carries
- * its schema version `v`; a reader takes its own version, every earlier one, and one ahead, whose unknown fields it ignores,
- * so that two neighbouring releases run side by side. A new field therefore gets a default in the schema, and a field is
- * taken away one release after its last reader.
+ * its schema version `v`; a reader takes its own version, every earlier one, and one ahead, so that two neighbouring releases run
+ * side by side. Fields that it does not know are hidden from code, and written back with what was changed (unknown-fields.ts): a
+ * record keeps the fields and the version of the later release. See docs/upgrading.md.
  */
 export interface Codec<T> {
   encode(value: T): StoredItem['body'];
@@ -27,7 +30,11 @@ export function createCodec<T>(kind: string, version: number, schema: z.ZodObjec
     return parsed.data;
   };
   return {
-    encode: (value) => ({ [VERSION_FIELD]: version, ...(parse(value) as { [field: string]: Json }) }),
+    encode: (value) => {
+      const body = parse(value) as { [field: string]: Json };
+      const written = Math.max(version, restoreUnknown(value, body) ?? version);
+      return { [VERSION_FIELD]: written, ...body };
+    },
     encodeFields: (fields) => {
       const body: { [field: string]: Json } = {};
       for (const [name, value] of Object.entries(fields)) {
@@ -35,6 +42,7 @@ export function createCodec<T>(kind: string, version: number, schema: z.ZodObjec
         if (field === undefined) throw new Bug(`a ${kind} record has no field ${name}`);
         const parsed = field.safeParse(value);
         if (!parsed.success) throw new Bug(`no valid ${name} of a ${kind} record: ${parsed.error.message}`);
+        restoreUnknown(value, parsed.data);
         body[name] = parsed.data as Json;
       }
       return body;
@@ -43,7 +51,9 @@ export function createCodec<T>(kind: string, version: number, schema: z.ZodObjec
       const found = body[VERSION_FIELD];
       if (typeof found !== 'number' || found < 1 || found > version + 1)
         throw new Bug(`a ${kind} record has version ${JSON.stringify(found)}; this release reads 1 to ${version + 1}`);
-      return parse(body);
+      const value = parse(body);
+      carryUnknown(body, value, { aheadVersion: found > version ? found : null, known: NO_CONTENT });
+      return value;
     },
   };
 }

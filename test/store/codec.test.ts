@@ -26,9 +26,12 @@ describe('schema versions of records', () => {
     expect(now.decode(before.encode({ name: 'a', old: 'x' }))).toEqual({ name: 'a', old: 'x', added: 0 });
   });
 
-  test('a reader takes one version ahead and leaves out what it does not know', () => {
-    expect(before.decode(now.encode({ name: 'a', old: 'x', added: 7 }))).toEqual({ name: 'a', old: 'x' });
-    expect(now.decode(after.encode({ name: 'a', added: 7 }))).toEqual({ name: 'a', old: '', added: 7 });
+  test('a reader takes one version ahead and shows nothing of what it does not know', () => {
+    expect(Object.entries(before.decode(now.encode({ name: 'a', old: 'x', added: 7 })))).toEqual([
+      ['name', 'a'],
+      ['old', 'x'],
+    ]);
+    expect(now.decode(after.encode({ name: 'a', added: 7 }))).toMatchObject({ name: 'a', old: '', added: 7 });
   });
 
   test.each([
@@ -46,6 +49,53 @@ describe('schema versions of records', () => {
     const updated = { ...written, ...before.encodeFields({ old: 'y' }) };
     expect(now.decode(updated)).toEqual({ name: 'a', old: 'y', added: 7 });
     expect(updated['v']).toBe(2);
+  });
+
+  test('read, changed and put back by the earlier release, a record keeps version and fields of the later one', () => {
+    const read = before.decode(now.encode({ name: 'a', old: 'x', added: 7 }));
+    expect(JSON.stringify(read)).toBe('{"name":"a","old":"x"}');
+    expect(before.encode({ ...read, old: 'y' })).toEqual({ v: 2, name: 'a', old: 'y', added: 7 });
+  });
+
+  test('a field that the later release gave to a record of the earlier version stays too', () => {
+    // An update of single fields does not raise the version.
+    const touched = { ...before.encode({ name: 'a', old: 'x' }), ...now.encodeFields({ added: 9 }) };
+    const back = before.encode({ ...before.decode(touched), old: 'y' });
+    expect(back).toEqual({ v: 1, name: 'a', old: 'y', added: 9 });
+  });
+
+  test('a record made anew is of the earlier release, whatever stood there before', () => {
+    before.decode(now.encode({ name: 'a', old: 'x', added: 7 }));
+    expect(before.encode({ name: 'a', old: 'x' })).toEqual({ v: 1, name: 'a', old: 'x' });
+  });
+
+  test('a field that the later release took away comes back from the earlier one, and the later one lives with it', () => {
+    const back = now.encode({ ...now.decode(after.encode({ name: 'a', added: 7 })), added: 8 });
+    expect(back).toEqual({ v: 3, name: 'a', old: '', added: 8 });
+    expect(after.encode({ ...after.decode(back), added: 9 })).toEqual({ v: 3, name: 'a', old: '', added: 9 });
+  });
+
+  test('unknown fields of nested objects stay with the object that they belong to, and go with it', () => {
+    const list = (entry: z.ZodObject) => z.object({ list: z.array(entry), one: entry.nullable() });
+    const old = createCodec('list', 1, list(z.object({ id: z.string(), n: z.int() })));
+    const next = createCodec('list', 2, list(z.object({ id: z.string(), n: z.int(), weight: z.int() })));
+    const item = (id: string, weight: number) => ({ id, n: 1, weight });
+    const read = old.decode(next.encode({ list: [item('a', 1), item('b', 2), item('c', 3)], one: item('d', 4) }));
+    const changed = {
+      ...read,
+      list: [{ id: 'new', n: 1 }, ...read.list.filter(({ id }) => id !== 'a').map((entry) => ({ ...entry, n: 2 }))],
+    };
+    expect(old.encode(changed)).toEqual({
+      v: 2,
+      list: [
+        { id: 'new', n: 1 },
+        { id: 'b', n: 2, weight: 2 },
+        { id: 'c', n: 2, weight: 3 },
+      ],
+      one: { id: 'd', n: 1, weight: 4 },
+    });
+    expect(old.encodeFields({ one: { ...read.one, n: 5 } })).toEqual({ one: { id: 'd', n: 5, weight: 4 } });
+    expect(old.encodeFields({ one: null })).toEqual({ one: null });
   });
 
   test('no stored schema refuses unknown fields', () => {
