@@ -360,10 +360,19 @@ export interface NodeClient {
 /** A command before it has an id, a signature and a way to its node. */
 export interface CommandDraft {
   readonly nodeId: NodeId;
-  readonly type: 'create_replica' | 'remove_replica' | 'become_leader' | 'apply_descriptor' | 'step_down';
+  readonly type:
+    | 'create_replica'
+    | 'remove_replica'
+    | 'become_leader'
+    | 'apply_descriptor'
+    | 'step_down'
+    | 'prepare_split'
+    | 'apply_split';
   readonly replicaId: ReplicaId;
   /** The shard whose epoch and generation the command carries. */
   readonly shard: ShardDescriptor;
+  /** A shard that changed in the same commit, where the command is about two. */
+  readonly related?: ShardDescriptor;
 }
 
 /** How a node answered a command that was pushed to it. */
@@ -449,14 +458,51 @@ export type TokenClaims =
       readonly access: 'read' | 'read-write';
     };
 
-/** The control plane's signing key (ES256). Synchronous, so that the simulation is deterministic. */
+/** A public key as JWKS entry; `kid` is its thumbprint (RFC 7638). */
+export interface PublicJwk {
+  readonly kty: 'EC';
+  readonly crv: 'P-256';
+  readonly x: string;
+  readonly y: string;
+  readonly kid: string;
+  readonly alg: 'ES256';
+  readonly use: 'sig';
+}
+
+/**
+ * The root of all signatures: a key in KMS, in a file, or in memory. It signs seldom: certificates of process keys, and tokens of
+ * administrators and joining nodes. Throws `SignerError`.
+ */
+export interface RootSigner {
+  /** ES256 over `data` (at most 4,096 bytes): r || s, 64 bytes. */
+  sign(data: Uint8Array): Promise<Uint8Array>;
+  /** The key that signs, then those that are honoured besides (the next one, retired ones). */
+  publicKeys(): Promise<readonly PublicJwk[]>;
+}
+
+/** The root key can't be used now, or not at all; the message says which key and why. */
+export class SignerError extends Error {
+  override readonly name = 'SignerError';
+  readonly code = 'SIGNER_UNAVAILABLE';
+}
+
+/** What makes a command acceptable to its node (contracts/node/commands.ts). */
+export interface CommandSignature {
+  /** ES256 over the command's canonical JSON (RFC 8785), base64url. */
+  readonly signature: string;
+  readonly certificate: string;
+}
+
+/** Signatures of the control plane (ES256). Throws `SignerError` when a process key has to be certified and can't be. */
 export interface TokenAuthority {
   issue(claims: TokenClaims, lifetimeMs: number): Promise<string>;
   /** Checks a bearer token of any kind that may call the API. */
   verify(token: string): Promise<Result<Principal, { code: 'TOKEN_INVALID' | 'TOKEN_EXPIRED'; message: string }>>;
-  /** Signs a node command: ES256 over its canonical JSON (RFC 8785), base64url. */
-  signCommand(command: Json): Promise<string>;
-  /** Public keys (JWKS) by which nodes check tokens and commands. */
+  /** Signs a node command. */
+  signCommand(command: Json): Promise<CommandSignature>;
+  /** A signed command that has waited: as it is while its certificate lasts, else signed anew. */
+  refreshCommand(signed: Json): Promise<Json>;
+  /** Root keys (JWKS) by which nodes check tokens and commands. */
   publicKeys(): Promise<Json>;
 }
 

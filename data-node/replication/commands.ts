@@ -42,6 +42,11 @@ export class Commands {
         return Promise.resolve(this.applyDescriptor(command));
       case 'step_down':
         return this.stepDown(command);
+      case 'prepare_split':
+      case 'apply_split':
+        return Promise.resolve(
+          refused(command, 'UNSUPPORTED_COMMAND', 'this version of the node does not split shards'),
+        );
       default:
         return assertNever(command.type);
     }

@@ -9,6 +9,7 @@ import type { CommandRecord, Json } from '../domain/records.ts';
 import { invariant } from '../domain/result.ts';
 import { replicaOn } from '../domain/shard.ts';
 import { timeOrderedIds } from '../domain/time-ordered-id.ts';
+import { SignerError } from '../ports.ts';
 import type {
   AddressBook,
   CommandAnswer,
@@ -80,9 +81,10 @@ export function createCommandDispatcher(parts: CommandDispatcherParts): CommandD
         generation: draft.shard.generation,
         issued_at_ms: Math.floor(clock.wallMs()),
         descriptor: draft.type === 'remove_replica' ? null : toWireDescriptor(draft.shard, addressOf),
+        related: draft.related === undefined ? null : toWireDescriptor(draft.related, addressOf),
       };
-      const signature = await tokens.signCommand(command);
-      outgoing.push({ commandId: commandId(command.command_id), draft, signed: { ...command, signature } });
+      const signed = { ...command, ...(await tokens.signCommand(command)) };
+      outgoing.push({ commandId: commandId(command.command_id), draft, signed });
     }
     return { outgoing, addresses };
   };
@@ -151,7 +153,19 @@ export function createCommandDispatcher(parts: CommandDispatcherParts): CommandD
       await mailbox.notify(outgoing.filter((one) => !acks.has(one.commandId)).map(({ draft }) => draft.nodeId));
     },
 
-    pending: (nodeId, limit) => mailbox.read(nodeId, limit),
+    pending: async (nodeId, limit) => {
+      const waiting = await mailbox.read(nodeId, limit);
+      return Promise.all(
+        waiting.map((signed) =>
+          tokens.refreshCommand(signed).catch((error: unknown) => {
+            if (!(error instanceof SignerError)) throw error;
+            // The lease must not hang on a key: the node refuses the command, and who wants it sends another.
+            log.error('command not signed anew', { nodeId, error });
+            return signed;
+          }),
+        ),
+      );
+    },
 
     acknowledge: async (nodeId, ack) => {
       const [end] = endOf({ ...ack, command_id: ack.commandId });
@@ -166,9 +180,13 @@ export function createCommandDispatcher(parts: CommandDispatcherParts): CommandD
 }
 
 /** The addressee and every node in the descriptor, under the node epochs by which the descriptor knows them. */
-function nodesNamedBy({ nodeId, shard }: CommandDraft): { nodeId: NodeId; nodeEpoch: ReturnType<typeof nodeEpoch> }[] {
+function nodesNamedBy({ nodeId, shard, related }: CommandDraft): {
+  nodeId: NodeId;
+  nodeEpoch: ReturnType<typeof nodeEpoch>;
+}[] {
   const addressee = { nodeId, nodeEpoch: replicaOn(shard, nodeId)?.nodeEpoch ?? nodeEpoch(0) };
-  return [addressee, ...shard.replicas.map((replica) => ({ nodeId: replica.nodeId, nodeEpoch: replica.nodeEpoch }))];
+  const members = [...shard.replicas, ...(related?.replicas ?? [])];
+  return [addressee, ...members.map((replica) => ({ nodeId: replica.nodeId, nodeEpoch: replica.nodeEpoch }))];
 }
 
 function byNode(outgoing: readonly Outgoing[]): ReadonlyMap<NodeId, readonly Outgoing[]> {

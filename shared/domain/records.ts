@@ -108,7 +108,9 @@ export interface ReplicationConfig {
   readonly strategy: 'rack-aware';
 }
 
-export type OperationType = 'create-table' | 'delete-table';
+/** Every kind of operation; each has a folder in state-machines. */
+export const OPERATION_TYPES = ['create-table', 'delete-table'] as const;
+export type OperationType = (typeof OPERATION_TYPES)[number];
 export type OperationStatus = 'PENDING' | 'RUNNING' | 'PAUSED' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED';
 
 /** A long-running job (DESIGN section 7). State lives here; the state machine carries only the id and a step tag. */
@@ -118,6 +120,14 @@ export interface OperationRecord {
   readonly status: OperationStatus;
   readonly outcome: 'APPLIED' | 'ROLLED_BACK' | null;
   readonly progress: { readonly done: number; readonly total: number; readonly unit: string };
+  /** What is asked of it from outside; it obeys at the next boundary of a step. */
+  readonly control: 'RUN' | 'PAUSE' | 'CANCEL';
+  /** Number of its execution, from 1: a resumed, redriven or continued operation runs in a new one. */
+  readonly run: number;
+  /** The operation that started it as a part of itself; null for one that a caller or a schedule asked for. */
+  readonly parentId: OperationId | null;
+  /** What it will do, or did, as data; null where there is nothing to tell. */
+  readonly plan: Json;
   /** What the operation waits for, in words; null when it waits for nothing. */
   readonly waitingOn: string | null;
   /** The request, validated. */

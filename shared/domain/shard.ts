@@ -35,8 +35,42 @@ export type ShardIntent = {
   readonly sinceGeneration: Generation;
 };
 
-/** Lifecycle of a shard. Structural operations (split, merge, move) add variants that carry their operation's token. */
-export type ShardState = { readonly kind: 'ACTIVE' } | { readonly kind: 'DELETING'; readonly operationId: OperationId };
+/**
+ * Lifecycle of a shard. A structural operation owns the shard while its id stands here (I-9): it takes the shard from ACTIVE,
+ * every effect of it is conditional on its id, and it gives the shard back as ACTIVE at its end.
+ */
+export type ShardState =
+  | { readonly kind: 'ACTIVE' }
+  | { readonly kind: 'DELETING'; readonly operationId: OperationId }
+  /** Replicas are added and removed: move, repair, change of the replication factor. */
+  | { readonly kind: 'CHANGING_REPLICAS'; readonly operationId: OperationId }
+  | SplittingState
+  | MergingState;
+
+/** Intent of a split (S1). The shard serves all of its keys until the split commits. */
+export interface SplittingState {
+  readonly kind: 'SPLITTING';
+  readonly operationId: OperationId;
+  /** First key of the right part; null until the leader has chosen it. */
+  readonly splitKey: EncodedKey | null;
+  /** The right part: its id and, for each replica of this shard, the id of the copy that is forked from it on the same node (R4). */
+  readonly child: {
+    readonly shardId: ShardId;
+    readonly replicas: readonly { readonly parentReplicaId: ReplicaId; readonly replicaId: ReplicaId }[];
+  };
+}
+
+/** Intent of a merge (S2): the RIGHT shard will be absorbed by its LEFT neighbour. */
+export interface MergingState {
+  readonly kind: 'MERGING';
+  readonly operationId: OperationId;
+  readonly side: 'LEFT' | 'RIGHT';
+  readonly otherShardId: ShardId;
+}
+
+/** The operation that owns the shard; null if none does (I-9). */
+export const ownerOf = (shard: ShardDescriptor): OperationId | null =>
+  shard.state.kind === 'ACTIVE' ? null : shard.state.operationId;
 
 /**
  * The truth about one shard. Every write of it raises `generation` by 1 and is conditional on shard id, generation and

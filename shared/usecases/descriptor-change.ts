@@ -18,7 +18,9 @@ export type DescriptorAction =
   | 'TRANSFER_STARTED'
   | 'REPLICA_IN_SYNC'
   | 'REPLICA_LAGGING'
-  | 'REPLICA_OFFLINE';
+  | 'REPLICA_OFFLINE'
+  | 'SPLIT_KEY_CHOSEN'
+  | 'SPLIT_KEY_NOT_FOUND';
 
 /** A decision over the present descriptor: the next one, null when nothing is to be done, or a refusal. */
 export type Decide<E> = (

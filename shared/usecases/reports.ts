@@ -1,12 +1,24 @@
 import { isMarkedExpired } from '../domain/detector.ts';
 import { leaderIsFenced } from '../domain/election.ts';
 import { conflict } from '../domain/faults.ts';
-import { commandId, epoch, generation, nodeEpoch, nodeId, replicaId, shardId, storeUuid } from '../domain/ids.ts';
+import {
+  commandId,
+  encodedKey,
+  epoch,
+  generation,
+  nodeEpoch,
+  nodeId,
+  operationId,
+  replicaId,
+  shardId,
+  storeUuid,
+} from '../domain/ids.ts';
 import type { NodeEpoch, NodeId, ShardId } from '../domain/ids.ts';
 import { LEASE_PROFILES } from '../domain/lease.ts';
 import { decideStatusProposal, mayRecreateEmpty } from '../domain/replication.ts';
 import { assertNever, err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
+import { decideSplitKey } from '../domain/split.ts';
 import { replicaById } from '../domain/shard.ts';
 import type { ShardDescriptor } from '../domain/shard.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
@@ -75,6 +87,8 @@ function handle(deps: Deps, reporter: Reporter, one: NodeReport): Promise<Outcom
       return missingReplica(deps, reporter, one);
     case 'command_ack':
       return commandAck(deps, reporter, one);
+    case 'split_key':
+      return splitKey(deps, reporter, one);
     default:
       return assertNever(one);
   }
@@ -124,6 +138,8 @@ const REFUSALS: Readonly<Record<string, string>> = {
   REPLICA_UNKNOWN: 'The descriptor lists no such replica.',
   NOT_ENOUGH_IN_SYNC: 'The IN_SYNC list would fall below min_in_sync. The replica stays required.',
   LEADER_STAYS_IN_SYNC: 'A leader is never taken out of its own IN_SYNC list.',
+  NO_SPLIT_ASKED: 'The shard is not waiting for a split key of this operation. Take the descriptor.',
+  KEY_OUT_OF_RANGE: 'The key does not divide the shard. Take the descriptor and choose again.',
 };
 
 async function replicaStatus(
@@ -276,6 +292,33 @@ async function missingReplicaRefusal(
     });
   }
   return ok(entry.nodeId);
+}
+
+/** The leader of a SPLITTING shard has chosen its split key, or found none (S1). */
+async function splitKey(
+  deps: Deps,
+  reporter: Reporter,
+  one: Extract<NodeReport, { type: 'split_key' }>,
+): Promise<Outcome> {
+  const id = shardId(one.shard_id);
+  const outcome = await changeDescriptor<{ readonly code: string; readonly message?: string }>(
+    deps,
+    id,
+    {
+      principal: reporter.principal,
+      action: one.split_key === null ? 'SPLIT_KEY_NOT_FOUND' : 'SPLIT_KEY_CHOSEN',
+      detail: { operation_id: one.operation_id },
+    },
+    (shard) =>
+      decideSplitKey(shard, {
+        proposer: reporter,
+        epoch: epoch(one.epoch),
+        generation: generation(one.generation),
+        operationId: operationId(one.operation_id),
+        splitKey: one.split_key === null ? null : encodedKey(one.split_key),
+      }),
+  );
+  return answerOf(deps, id, outcome);
 }
 
 async function commandAck(

@@ -6,7 +6,7 @@ import type { EncodedKey, TableId } from '../domain/ids.ts';
 import { decodeKey, KEY_SPACE_START } from '../domain/keys.ts';
 import { err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
-import { replicaById } from '../domain/shard.ts';
+import { ownerOf, replicaById } from '../domain/shard.ts';
 import type { ShardDescriptor } from '../domain/shard.ts';
 import type { Deps, LocatedShard } from '../ports.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
@@ -41,6 +41,7 @@ export function shownShard(shard: ShardDescriptor) {
     leader_node_epoch: shard.leader.nodeEpoch,
     min_in_sync: shard.minInSync,
     state: shard.state.kind,
+    operation_id: ownerOf(shard),
     transfer_to: target?.nodeId ?? null,
     data_loss: shard.dataLoss,
     created_at: toTimestamp(shard.createdAtMs),

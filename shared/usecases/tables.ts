@@ -253,6 +253,10 @@ function newOperation(
     createdBy: principalName(principal),
     createdAtMs: nowMs,
     updatedAtMs: nowMs,
+    control: 'RUN',
+    run: 1,
+    parentId: null,
+    plan: null,
     executionArn: null,
     error: null,
   };

@@ -28,10 +28,10 @@ export const layers = [
   },
   {
     folder: 'state-machines',
-    mayImport: ['shared/domain', 'shared/contracts', 'shared/ports.ts'],
+    mayImport: ['shared/domain', 'shared/contracts', 'shared/ports.ts', 'shared/usecases'],
     packages: [],
     builtins: false,
-    why: 'steps import domain, ports and contracts; ASL sequences, TypeScript decides.',
+    why: 'steps import domain, ports, contracts and use cases (ADR 0006); ASL sequences, TypeScript decides.',
   },
   {
     folder: 'shared/store',

@@ -185,6 +185,7 @@ export class FakeControlPlane {
       generation: of.generation,
       issued_at_ms: this.nowMs(),
       descriptor: type === 'remove_replica' ? null : of,
+      related: null,
     };
   }
 

@@ -1,8 +1,9 @@
 import * as z from 'zod';
+import { OPERATION_TYPES } from '../../domain/records.ts';
 import { counterSchema, pageAnswer, pageQuery, systemIdSchema, timestampSchema } from '../primitives.ts';
 import type { Call } from './call.ts';
 
-export const operationTypeSchema = z.enum(['create-table', 'delete-table']);
+export const operationTypeSchema = z.enum(OPERATION_TYPES);
 export const operationStatusSchema = z.enum(['PENDING', 'RUNNING', 'PAUSED', 'SUCCEEDED', 'FAILED', 'CANCELLED']);
 
 export const operationSchema = z.object({

@@ -38,7 +38,9 @@ export const shardSchema = z.object({
   generation: counterSchema,
   leader_node_epoch: epochSchema,
   min_in_sync: counterSchema,
-  state: z.enum(['ACTIVE', 'DELETING']),
+  state: z.enum(['ACTIVE', 'DELETING', 'CHANGING_REPLICAS', 'SPLITTING', 'MERGING']),
+  /** The operation that owns the shard; null if none does. */
+  operation_id: systemIdSchema.nullable(),
   transfer_to: nodeIdSchema.nullable(),
   data_loss: z.boolean(),
   created_at: timestampSchema,

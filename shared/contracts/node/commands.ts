@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { CERTIFICATE_CHARS_MAX } from '../certificates.ts';
 import { counterSchema, epochSchema, millisSchema, nodeIdSchema, systemIdSchema } from '../primitives.ts';
 import { wireDescriptorSchema } from './descriptor.ts';
 
@@ -18,6 +19,10 @@ export const commandTypeSchema = z.enum([
   'apply_descriptor',
   /** Stop leading; answer with a persisted step-down receipt (E2). */
   'step_down',
+  /** Get ready to fork the child that the descriptor's SPLITTING state names. Done when the fork needs no more than a moment (S1). */
+  'prepare_split',
+  /** A split committed: `descriptor` is the shrunk parent, `related` its child. Done when the copy is forked, durably (S1). */
+  'apply_split',
 ]);
 export type CommandType = z.infer<typeof commandTypeSchema>;
 
@@ -33,11 +38,17 @@ export const nodeCommandSchema = z.object({
   issued_at_ms: millisSchema,
   /** Null for remove_replica only. */
   descriptor: wireDescriptorSchema.nullable(),
+  /** A descriptor that changed in the same commit, where the command is about two shards; else null. */
+  related: wireDescriptorSchema.nullable().default(null),
 });
 export type NodeCommand = z.infer<typeof nodeCommandSchema>;
 
-/** `signature`: ES256 of the control plane over the canonical JSON (RFC 8785) of the command without it, base64url. */
-export const signedCommandSchema = nodeCommandSchema.extend({ signature: z.string().min(1).max(256) });
+export const signedCommandSchema = nodeCommandSchema.extend({
+  /** ES256 over the canonical JSON (RFC 8785) of the command without this field and the next one, base64url of r || s. */
+  signature: z.string().min(1).max(256),
+  /** Certificate (contracts/certificates.ts, purpose `command`) of the key that signed. */
+  certificate: z.string().min(1).max(CERTIFICATE_CHARS_MAX),
+});
 export type SignedCommand = z.infer<typeof signedCommandSchema>;
 
 /** Commands in one push or one heartbeat answer. */

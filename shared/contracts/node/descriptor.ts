@@ -12,7 +12,8 @@ import {
   tableId,
   tableName,
 } from '../../domain/ids.ts';
-import type { ShardDescriptor } from '../../domain/shard.ts';
+import { assertNever } from '../../domain/result.ts';
+import type { ShardDescriptor, ShardState } from '../../domain/shard.ts';
 import {
   counterSchema,
   epochSchema,
@@ -61,6 +62,23 @@ export const wireDescriptorSchema = z.object({
   state: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('ACTIVE') }),
     z.object({ kind: z.literal('DELETING'), operation_id: systemIdSchema }),
+    z.object({ kind: z.literal('CHANGING_REPLICAS'), operation_id: systemIdSchema }),
+    /** Intent of a split; `split_key` null asks the leader to propose one (report `split_key`). */
+    z.object({
+      kind: z.literal('SPLITTING'),
+      operation_id: systemIdSchema,
+      split_key: keySchema.nullable(),
+      child: z.object({
+        shard_id: systemIdSchema,
+        replicas: z.array(z.object({ parent_replica_id: systemIdSchema, replica_id: systemIdSchema })).max(15),
+      }),
+    }),
+    z.object({
+      kind: z.literal('MERGING'),
+      operation_id: systemIdSchema,
+      side: z.enum(['LEFT', 'RIGHT']),
+      other_shard_id: systemIdSchema,
+    }),
   ]),
   data_loss: z.boolean(),
   created_at_ms: counterSchema,
@@ -98,8 +116,7 @@ export function toWireDescriptor(shard: ShardDescriptor, addressOf: AddressOf): 
             target_replica_id: shard.intent.targetReplicaId,
             since_generation: shard.intent.sinceGeneration,
           },
-    state:
-      shard.state.kind === 'ACTIVE' ? { kind: 'ACTIVE' } : { kind: 'DELETING', operation_id: shard.state.operationId },
+    state: toWireState(shard.state),
     data_loss: shard.dataLoss,
     created_at_ms: shard.createdAtMs,
     leader_since_ms: shard.leaderSinceMs,
@@ -138,12 +155,73 @@ export function fromWireDescriptor(wire: WireDescriptor): ShardDescriptor {
             targetReplicaId: replicaId(wire.intent.target_replica_id),
             sinceGeneration: generation(wire.intent.since_generation),
           },
-    state:
-      wire.state.kind === 'ACTIVE'
-        ? { kind: 'ACTIVE' }
-        : { kind: 'DELETING', operationId: operationId(wire.state.operation_id) },
+    state: fromWireState(wire.state),
     dataLoss: wire.data_loss,
     createdAtMs: wire.created_at_ms,
     leaderSinceMs: wire.leader_since_ms,
   };
+}
+
+function toWireState(state: ShardState): WireDescriptor['state'] {
+  switch (state.kind) {
+    case 'ACTIVE':
+      return { kind: state.kind };
+    case 'DELETING':
+    case 'CHANGING_REPLICAS':
+      return { kind: state.kind, operation_id: state.operationId };
+    case 'SPLITTING':
+      return {
+        kind: state.kind,
+        operation_id: state.operationId,
+        split_key: state.splitKey,
+        child: {
+          shard_id: state.child.shardId,
+          replicas: state.child.replicas.map((copy) => ({
+            parent_replica_id: copy.parentReplicaId,
+            replica_id: copy.replicaId,
+          })),
+        },
+      };
+    case 'MERGING':
+      return {
+        kind: state.kind,
+        operation_id: state.operationId,
+        side: state.side,
+        other_shard_id: state.otherShardId,
+      };
+    default:
+      return assertNever(state);
+  }
+}
+
+function fromWireState(state: WireDescriptor['state']): ShardState {
+  switch (state.kind) {
+    case 'ACTIVE':
+      return { kind: state.kind };
+    case 'DELETING':
+    case 'CHANGING_REPLICAS':
+      return { kind: state.kind, operationId: operationId(state.operation_id) };
+    case 'SPLITTING':
+      return {
+        kind: state.kind,
+        operationId: operationId(state.operation_id),
+        splitKey: state.split_key === null ? null : encodedKey(state.split_key),
+        child: {
+          shardId: shardId(state.child.shard_id),
+          replicas: state.child.replicas.map((copy) => ({
+            parentReplicaId: replicaId(copy.parent_replica_id),
+            replicaId: replicaId(copy.replica_id),
+          })),
+        },
+      };
+    case 'MERGING':
+      return {
+        kind: state.kind,
+        operationId: operationId(state.operation_id),
+        side: state.side,
+        otherShardId: shardId(state.other_shard_id),
+      };
+    default:
+      return assertNever(state);
+  }
 }

@@ -3,6 +3,7 @@ import {
   counterSchema,
   epochSchema,
   hostSchema,
+  keySchema,
   leaseProfileSchema,
   nodeIdSchema,
   portSchema,
@@ -145,6 +146,18 @@ export const nodeReportSchema = z.discriminatedUnion('type', [
     store_uuid: systemIdSchema,
   }),
   z.strictObject({ type: z.literal('command_ack'), ...commandAckSchema.shape }),
+  /**
+   * The leader of a SPLITTING shard without a split key proposes one: the middle of its rows by bytes, or of its load. Null: there
+   * is no key that would leave rows on both sides.
+   */
+  z.strictObject({
+    type: z.literal('split_key'),
+    shard_id: systemIdSchema,
+    epoch: epochSchema,
+    generation: counterSchema,
+    operation_id: systemIdSchema,
+    split_key: keySchema.nullable(),
+  }),
 ]);
 export type NodeReport = z.infer<typeof nodeReportSchema>;
 

@@ -1,15 +1,20 @@
 import * as z from 'zod';
 import type { CommandId, NodeId, OperationId } from '../../domain/ids.ts';
+import { OPERATION_TYPES } from '../../domain/records.ts';
 import { count, id, json, text, wallMs } from './primitives.ts';
 
 /** Operations, commands to nodes, idempotent answers, configuration, audit and events. */
 
 export const operation = z.object({
   operationId: id<OperationId>(),
-  type: z.enum(['create-table', 'delete-table']),
+  type: z.enum(OPERATION_TYPES),
   status: z.enum(['PENDING', 'RUNNING', 'PAUSED', 'SUCCEEDED', 'FAILED', 'CANCELLED']),
   outcome: z.enum(['APPLIED', 'ROLLED_BACK']).nullable(),
   progress: z.object({ done: count, total: count, unit: text }),
+  control: z.enum(['RUN', 'PAUSE', 'CANCEL']).default('RUN'),
+  run: z.int().min(1).default(1),
+  parentId: id<OperationId>().nullable().default(null),
+  plan: json.default(null),
   waitingOn: text.nullable(),
   input: json,
   state: json,

@@ -88,6 +88,22 @@ export const shard = z.object({
   state: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('ACTIVE') }),
     z.object({ kind: z.literal('DELETING'), operationId: id<OperationId>() }),
+    z.object({ kind: z.literal('CHANGING_REPLICAS'), operationId: id<OperationId>() }),
+    z.object({
+      kind: z.literal('SPLITTING'),
+      operationId: id<OperationId>(),
+      splitKey: key<EncodedKey>().nullable(),
+      child: z.object({
+        shardId: id<ShardId>(),
+        replicas: z.array(z.object({ parentReplicaId: id<ReplicaId>(), replicaId: id<ReplicaId>() })),
+      }),
+    }),
+    z.object({
+      kind: z.literal('MERGING'),
+      operationId: id<OperationId>(),
+      side: z.enum(['LEFT', 'RIGHT']),
+      otherShardId: id<ShardId>(),
+    }),
   ]),
   dataLoss: z.boolean(),
   createdAtMs: wallMs,

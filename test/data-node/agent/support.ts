@@ -35,6 +35,7 @@ export const command = (overrides: Partial<NodeCommand> = {}): NodeCommand => ({
   generation: 9,
   issued_at_ms: 1,
   descriptor: null,
+  related: null,
   ...overrides,
 });
 
