@@ -72,6 +72,11 @@ export type Condition =
   /** The field is a number smaller than `value`. */
   | { readonly kind: 'below'; readonly field: FieldPath; readonly value: number };
 
+/** One entry of a map: set, or removed (removing what is not there changes nothing). */
+export type EntryWrite =
+  | { readonly kind: 'set'; readonly field: string; readonly entry: string; readonly value: Json }
+  | { readonly kind: 'remove'; readonly field: string; readonly entry: string };
+
 export type ItemWrite =
   /**
    * Replaces the whole item. `when` must hold `absent` or `revision` (else Bug), because the new revision is computed from
@@ -83,11 +88,16 @@ export type ItemWrite =
       readonly body: StoredItem['body'];
       readonly when: readonly Condition[];
     }
-  /** Sets top-level fields of an existing item (`present` is implied) and raises its revision. */
+  /**
+   * Sets top-level fields of an existing item (`present` is implied), and single entries of its maps (that these fields hold maps is
+   * implied), and raises its revision. Two writers of different entries do not disturb one another.
+   */
   | {
       readonly kind: 'update';
       readonly key: ItemKey;
       readonly set: StoredItem['body'];
+      /** No field that `set` names too; no entry twice (else Bug). */
+      readonly entries?: readonly EntryWrite[];
       readonly when: readonly Condition[];
     }
   | { readonly kind: 'delete'; readonly key: ItemKey; readonly when: readonly Condition[] }
@@ -230,6 +240,8 @@ export type RecordWrite = {
         readonly entity: K;
         readonly id: EntityId<K>;
         readonly set: Partial<EntityValue<K>>;
+        /** Entries of fields that are maps; the codec checks each value. */
+        readonly entries?: readonly EntryWrite[];
         readonly when: readonly Condition[];
       }
     | { readonly kind: 'delete'; readonly entity: K; readonly id: EntityId<K>; readonly when: readonly Condition[] }
@@ -527,4 +539,6 @@ export interface Settings {
   /** True if functions can reach nodes; false: heartbeat replies and client-carried epochs only. */
   readonly pushToNodes: boolean;
   readonly defaultReplicationFactor: number;
+  /** Addresses of the hot calls apart from the API's own; null or missing: the API's own serves them. */
+  readonly endpoints?: { readonly heartbeats: string | null; readonly routes: string | null };
 }

@@ -1,7 +1,7 @@
 import type * as z from 'zod';
 import type { Json } from '../domain/records.ts';
 import { Bug } from '../domain/result.ts';
-import type { StoredItem } from '../ports.ts';
+import type { EntryWrite, StoredItem } from '../ports.ts';
 import { carryUnknown, restoreUnknown } from './unknown-fields.ts';
 
 /** Field of every stored record that carries its schema version. */
@@ -19,6 +19,8 @@ export interface Codec<T> {
   encode(value: T): StoredItem['body'];
   /** Some top-level fields, for an update. The stored version stays. */
   encodeFields(fields: Partial<T>): StoredItem['body'];
+  /** One entry of a field that is a map. Throws Bug if the field or the value is none of the kind's. */
+  encodeEntry(change: EntryWrite): EntryWrite;
   /** Throws Bug if the body is not a record of this kind in a version that this release can read. */
   decode(body: StoredItem['body']): T;
 }
@@ -46,6 +48,14 @@ export function createCodec<T>(kind: string, version: number, schema: z.ZodObjec
         body[name] = parsed.data as Json;
       }
       return body;
+    },
+    encodeEntry: (change) => {
+      const field = Object.hasOwn(schema.shape, change.field) ? (schema.shape[change.field] as z.ZodType) : undefined;
+      if (field === undefined) throw new Bug(`a ${kind} record has no field ${change.field}`);
+      const parsed = field.safeParse(change.kind === 'set' ? { [change.entry]: change.value } : {});
+      if (!parsed.success)
+        throw new Bug(`no valid entry ${change.entry} of ${change.field} of a ${kind}: ${parsed.error.message}`);
+      return change;
     },
     decode: (body) => {
       const found = body[VERSION_FIELD];

@@ -49,11 +49,17 @@ export function buildWrite(write: ItemWrite, writeId: string): WriteParts {
           ([field, value]) => `${expression.name(field)} = ${expression.value(value)}`,
         ),
       ];
+      const removals: string[] = [];
+      for (const change of write.entries ?? []) {
+        const path = expression.path([change.field, change.entry]);
+        if (change.kind === 'remove') removals.push(path);
+        else assignments.push(`${path} = ${expression.value(change.value)}`);
+      }
       return {
         kind: 'update',
         Key: keyAttributes(write.key),
-        UpdateExpression: `SET ${assignments.join(', ')}`,
-        ...expression.parts([{ kind: 'present' }, ...write.when]),
+        UpdateExpression: `SET ${assignments.join(', ')}${removals.length === 0 ? '' : ` REMOVE ${removals.join(', ')}`}`,
+        ...expression.parts([{ kind: 'present' }, ...write.when], mapFields(write)),
       };
     }
     case 'delete':
@@ -63,6 +69,10 @@ export function buildWrite(write: ItemWrite, writeId: string): WriteParts {
       return assertNever(write);
   }
 }
+
+/** Fields of which an update writes entries: they must hold maps. */
+export const mapFields = (write: Extract<ItemWrite, { kind: 'update' }>): ReadonlySet<string> =>
+  new Set((write.entries ?? []).map(({ field }) => field));
 
 /** Collects placeholders; equal names and values share one. */
 class Expression {
@@ -86,8 +96,12 @@ class Expression {
     return placeholder;
   }
 
-  parts(when: readonly Condition[]): ExpressionParts {
-    const conditions = when.map((condition) => this.#condition(condition)).join(' AND ');
+  parts(when: readonly Condition[], maps: ReadonlySet<string> = new Set()): ExpressionParts {
+    const conditions = [
+      ...when.map((condition) => this.#condition(condition)),
+      // `M` is DynamoDB's name of the type map.
+      ...[...maps].map((field) => `attribute_type(${this.name(field)}, ${this.value('M')})`),
+    ].join(' AND ');
     return {
       ...(conditions === '' ? {} : { ConditionExpression: conditions }),
       ...(this.#names.size === 0
@@ -103,7 +117,7 @@ class Expression {
     };
   }
 
-  #path(path: FieldPath): string {
+  path(path: FieldPath): string {
     return typeof path === 'string' ? this.name(path) : `${this.name(path[0])}.${this.name(path[1])}`;
   }
 
@@ -116,9 +130,9 @@ class Expression {
       case 'revision':
         return `${this.name(revisionAttribute)} = ${this.value(condition.is)}`;
       case 'equals':
-        return `${this.#path(condition.field)} = ${this.value(condition.value)}`;
+        return `${this.path(condition.field)} = ${this.value(condition.value)}`;
       case 'below':
-        return `${this.#path(condition.field)} < ${this.value(condition.value)}`;
+        return `${this.path(condition.field)} < ${this.value(condition.value)}`;
       default:
         return assertNever(condition);
     }

@@ -1,6 +1,7 @@
 import type { Json } from '../domain/records.ts';
-import { assertNever } from '../domain/result.ts';
+import { assertNever, Bug } from '../domain/result.ts';
 import type { Condition, FieldPath, ItemWrite, StoredItem } from '../ports.ts';
+import { mapFields } from './conditional-write.ts';
 
 /** The closed language of conditions, evaluated. `conditional-write.ts` says the same to DynamoDB. */
 
@@ -33,6 +34,32 @@ export function holds(condition: Condition, item: StoredItem | null): boolean {
   }
 }
 
-/** True if `write` may be applied to the item as it is. An update implies `present`. */
-export const mayApply = (write: ItemWrite, item: StoredItem | null): boolean =>
-  (write.kind !== 'update' || item !== null) && write.when.every((condition) => holds(condition, item));
+const isMap = (value: Json | undefined): value is { readonly [key: string]: Json } =>
+  value !== null && typeof value === 'object' && !Array.isArray(value);
+
+/** True if `write` may be applied to the item as it is. An update implies `present`, and maps where it writes entries. */
+export function mayApply(write: ItemWrite, item: StoredItem | null): boolean {
+  if (write.kind === 'update') {
+    if (item === null) return false;
+    for (const field of mapFields(write)) if (!isMap(own(item.body, field))) return false;
+  }
+  return write.when.every((condition) => holds(condition, item));
+}
+
+/** The body after an update that may be applied. */
+export function updatedBody(
+  before: StoredItem['body'],
+  write: Extract<ItemWrite, { kind: 'update' }>,
+): StoredItem['body'] {
+  const body: { [field: string]: Json } = { ...before, ...write.set };
+  for (const change of write.entries ?? []) {
+    const map = own(body, change.field);
+    if (!isMap(map)) throw new Bug(`${change.field} is no map`);
+    const rest = Object.entries(map).filter(([entry]) => entry !== change.entry);
+    // `fromEntries` defines properties: an entry named `__proto__` stays an entry.
+    body[change.field] = Object.fromEntries(
+      change.kind === 'remove' ? rest : [...rest, [change.entry, change.value] as const],
+    );
+  }
+  return body;
+}

@@ -94,6 +94,18 @@ function checkBody(body: StoredItem['body']): void {
   for (const name of Object.keys(body)) invariant(!RESERVED.has(name), `the store itself writes the attribute ${name}`);
 }
 
+/** DynamoDB refuses an update that names overlapping paths. */
+function checkEntries(write: Extract<ItemWrite, { kind: 'update' }>): void {
+  const seen = new Set<string>();
+  for (const { field, entry } of write.entries ?? []) {
+    invariant(!RESERVED.has(field), `the store itself writes the attribute ${field}`);
+    invariant(!Object.hasOwn(write.set, field), `an update sets ${field} and an entry of it`);
+    const path = JSON.stringify([field, entry]);
+    invariant(!seen.has(path), `an update names the entry ${path} twice`);
+    seen.add(path);
+  }
+}
+
 /** The revision that a put leaves behind: it follows from its conditions, so that a repeated put leaves the same. */
 export function revisionUnder(when: readonly Condition[]): Revision {
   for (const condition of when) {
@@ -116,7 +128,12 @@ export function checkWrite(write: ItemWrite): number {
     }
     case 'update': {
       checkBody(write.set);
-      const bytes = itemBytes(write.key, write.set);
+      checkEntries(write);
+      const entries = (write.entries ?? []).map((change): readonly [string, Json] => [
+        `${change.field}.${change.entry}`,
+        change.kind === 'set' ? change.value : null,
+      ]);
+      const bytes = itemBytes(write.key, { ...write.set, ...Object.fromEntries(entries) });
       checkItemSize(write.key, bytes);
       return bytes;
     }

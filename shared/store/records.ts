@@ -9,6 +9,7 @@ import type {
   EntityId,
   EntityKind,
   EntityValue,
+  EntryWrite,
   ItemWrite,
   MetadataStore,
   RecordConflict,
@@ -154,6 +155,7 @@ type WriteOf<K extends EntityKind> =
       readonly entity: K;
       readonly id: EntityId<K>;
       readonly set: Partial<EntityValue<K>>;
+      readonly entries?: readonly EntryWrite[];
       readonly when: RecordWrite['when'];
     }
   | {
@@ -172,7 +174,13 @@ function itemWriteOf<K extends EntityKind>(write: WriteOf<K>): ItemWrite {
     case 'put':
       return { kind: 'put', key: putKey(write.entity, write.value, write.id), body: codec.encode(write.value), when };
     case 'update':
-      return { kind: 'update', key: recordKey(write.entity, write.id), set: codec.encodeFields(write.set), when };
+      return {
+        kind: 'update',
+        key: recordKey(write.entity, write.id),
+        set: codec.encodeFields(write.set),
+        ...(write.entries === undefined ? {} : { entries: write.entries.map((change) => codec.encodeEntry(change)) }),
+        when,
+      };
     case 'delete':
     case 'check':
       return { kind: write.kind, key: recordKey(write.entity, write.id), when };

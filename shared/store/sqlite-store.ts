@@ -13,7 +13,7 @@ import type {
   StoredItem,
 } from '../ports.ts';
 import { definedFields } from './body.ts';
-import { mayApply } from './conditions.ts';
+import { mayApply, updatedBody } from './conditions.ts';
 import type { CommittedWrite, StoreCall, StoreFault, StoreFaults } from './faults.ts';
 import {
   checkItemSize,
@@ -180,7 +180,7 @@ export class SqliteStore implements MetadataStore {
       this.#items.remove(key);
       return [{ key, before, after: null }];
     }
-    const body = definedFields(write.kind === 'put' ? write.body : { ...before?.body, ...write.set });
+    const body = definedFields(write.kind === 'put' ? write.body : updatedBody(before?.body ?? {}, write));
     checkItemSize(key, itemBytes(key, body));
     const after: StoredItem = { key, revision: revision((before?.revision ?? 0) + 1), writeId, body };
     this.#items.put(after);

@@ -1,7 +1,7 @@
 import { revision } from '../../shared/domain/ids.ts';
 import type { Random } from '../../shared/domain/environment.ts';
 import type { Json } from '../../shared/domain/records.ts';
-import type { Condition, ItemKey, ItemWrite, MetadataStore, StoredItem } from '../../shared/ports.ts';
+import type { Condition, EntryWrite, ItemKey, ItemWrite, MetadataStore, StoredItem } from '../../shared/ports.ts';
 import { DynamoStore } from '../../shared/store/dynamo-store.ts';
 import { SqliteStore } from '../../shared/store/sqlite-store.ts';
 import { findEngine, startEngine, testTables } from '../support/dynamo-engine.ts';
@@ -91,8 +91,17 @@ class Draw {
       }),
       () => ({ kind: 'update', key, set: this.body(), when }),
       () => ({ kind: 'update', key, set: this.body(), when: [] }),
+      () => ({ kind: 'update', key, set: {}, entries: this.entries(), when }),
+      () => ({ kind: 'update', key, set: {}, entries: this.entries(), when: [] }),
       () => ({ kind: 'delete', key, when }),
     ])();
+  }
+  entries(): EntryWrite[] {
+    const drawn = this.some(2, (): EntryWrite => {
+      const path = { field: this.of(FIELDS), entry: this.of(['e', 'f', 'a.b']) };
+      return this.below(3) === 0 ? { kind: 'remove', ...path } : { kind: 'set', ...path, value: this.value() };
+    });
+    return [...new Map(drawn.map((change) => [`${change.field}/${change.entry}`, change])).values()];
   }
   transaction(): ItemWrite[] {
     const writes = Array.from({ length: 1 + this.below(4) }, (): ItemWrite => {

@@ -133,6 +133,44 @@ export function metadataStoreContract(open: () => Promise<MetadataStore>): void 
       expect(updated).toMatchObject({ ok: true, value: { body: { 'a.b': 2, name: 'x', size: 3, ':y': 4 } } });
     });
 
+    test('of entries sets and removes them, keeps their neighbours, raises the revision', async () => {
+      await given(put('a', { m: { x: 1, y: 2, 'a.b': 3 }, k: { x: 9 }, n: 1 }));
+      const updated = await store.write({
+        ...update('a', { n: 2 }, [{ kind: 'equals', field: ['m', 'x'], value: 1 }]),
+        entries: [
+          { kind: 'set', field: 'm', entry: 'x', value: 5 },
+          { kind: 'set', field: 'm', entry: 'new', value: 'v' },
+          { kind: 'remove', field: 'm', entry: 'a.b' },
+          { kind: 'remove', field: 'k', entry: 'none' },
+        ],
+      });
+      expect(updated).toMatchObject({ ok: true, value: { revision: 2 } });
+      expect((await store.get(key('a')))?.body).toEqual({ m: { x: 5, y: 2, new: 'v' }, k: { x: 9 }, n: 2 });
+    });
+
+    test('of entries fails where the field holds no map, and changes nothing, in a transaction too', async () => {
+      await given(put('a', { n: 1, list: [1] }), put('b', { m: {} }));
+      for (const field of ['n', 'list', 'missing'])
+        for (const kind of ['set', 'remove'] as const) {
+          const write = { ...update('a', {}), entries: [{ kind, field, entry: 'x', value: 1 }] };
+          expect(await store.write(write)).toMatchObject({ ok: false, error: { current: { revision: 1 } } });
+          const both = await store.transact([
+            { ...update('b', {}), entries: [{ ...write.entries[0]!, field: 'm' }] },
+            write,
+          ]);
+          expect(both).toMatchObject({ ok: false, error: { index: 1 } });
+        }
+      expect(await store.get(key('b'))).toMatchObject({ revision: 1, body: { m: {} } });
+    });
+
+    test('of an entry and its field, or of one entry twice, is a bug', async () => {
+      await given(put('a', { m: {} }));
+      const set = { kind: 'set', field: 'm', entry: 'x', value: 1 } as const;
+      await expect(store.write({ ...update('a', { m: {} }), entries: [set] })).rejects.toThrow(Bug);
+      await expect(store.write({ ...update('a', {}), entries: [set, set] })).rejects.toThrow(Bug);
+      await expect(store.write({ ...update('a', {}), entries: [{ ...set, field: 'rev' }] })).rejects.toThrow(Bug);
+    });
+
     test('may not touch what the store itself writes', async () => {
       await given(put('a'));
       for (const field of ['pk', 'sk', 'rev', 'w'])
