@@ -1,0 +1,29 @@
+import type { Case } from '../case.ts';
+import { badInput } from './bad-input.ts';
+import { config } from './config.ts';
+import { dataTokens } from './data-tokens.ts';
+import { deleteTable } from './delete-table.ts';
+import { failover } from './failover.ts';
+import { leaderTransfer } from './leader-transfer.ts';
+import { nodes } from './nodes.ts';
+import { publicCalls } from './public.ts';
+import { rows } from './rows.ts';
+import { runnerRestart } from './runner-restart.ts';
+import { tables } from './tables.ts';
+import { tokens } from './tokens.ts';
+
+/** The story in its order: a file for each chapter. A new call or operation adds its file here, before `failover` if it needs all nodes. */
+export const cases: readonly Case[] = [
+  ...publicCalls,
+  ...tokens,
+  ...badInput,
+  ...nodes,
+  ...config,
+  ...tables,
+  ...rows,
+  ...dataTokens,
+  ...leaderTransfer,
+  ...failover,
+  ...runnerRestart,
+  ...deleteTable,
+];
