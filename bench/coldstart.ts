@@ -36,7 +36,7 @@ const FUNCTION_ENVIRONMENT: FunctionEnvironment = {
   TABLE_EVENTS: 'shardkeeper-events',
   STATE_MACHINE_ARN_PREFIX: 'arn:aws:states:eu-central-1:123456789012:stateMachine:shardkeeper-',
   EVENT_BUS_NAME: 'shardkeeper',
-  SIGNING_SECRET_ID: 'shardkeeper-signing',
+  ROOT_KEY_IDS: 'arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555',
   LEASE_PROFILE: 'standard',
   PUSH_TO_NODES: 'false',
   DEFAULT_REPLICATION_FACTOR: '3',

@@ -12,8 +12,13 @@ export type TableAccess = { readonly [K in (typeof STORE_TABLES)[number]]?: Tabl
 
 export interface FunctionAccess {
   readonly tables: TableAccess;
-  /** Reads the secret from which the signing key is derived: every function that checks or makes a token or a command. */
-  readonly signingSecret: boolean;
+  /**
+   * What it does with the root keys: 'verify' gets their public halves to check tokens, 'sign' also lets them certify keys of its
+   * own. Behind the authorizer most functions need neither.
+   */
+  readonly rootKeys?: 'verify' | 'sign';
+  /** Pushes commands to data nodes: it joins their VPC where one is given. */
+  readonly pushes?: true;
   /** Starts the executions of operations and looks at them. */
   readonly startsOperations?: true;
   /** Answers the task tokens that waiting operations gave out. */
@@ -27,46 +32,48 @@ export type FunctionName =
 
 const composed = (tables: TableAccess, more: Partial<FunctionAccess> = {}): FunctionAccess => ({
   tables,
-  signingSecret: true,
   ...more,
 });
 
 export const functionAccess: Readonly<Record<FunctionName, FunctionAccess>> = {
-  nodes: composed({ topology: 'write', liveness: 'write', operations: 'write', access: 'write', events: 'append' }),
+  nodes: composed(
+    { topology: 'write', liveness: 'write', operations: 'write', access: 'write', events: 'append' },
+    { rootKeys: 'sign' },
+  ),
   heartbeat: composed(
     { topology: 'write', liveness: 'write', catalog: 'read', operations: 'write', events: 'append' },
-    { answersTasks: true },
+    { answersTasks: true, rootKeys: 'sign', pushes: true },
   ),
-  shards: composed({
-    topology: 'write',
-    liveness: 'write',
-    catalog: 'read',
-    operations: 'write',
-    events: 'append',
-  }),
+  shards: composed(
+    { topology: 'write', liveness: 'write', catalog: 'read', operations: 'write', events: 'append' },
+    { rootKeys: 'sign', pushes: true },
+  ),
   tables: composed(
     { topology: 'read', catalog: 'write', operations: 'write', events: 'append' },
     { startsOperations: true },
   ),
-  routes: composed({ topology: 'read', catalog: 'read' }),
+  routes: composed({ topology: 'read', catalog: 'read' }, { rootKeys: 'verify' }),
   config: composed({ catalog: 'read' }),
   operations: composed({ operations: 'read' }),
-  auth: composed({ events: 'read' }),
+  auth: composed({ events: 'read' }, { rootKeys: 'sign' }),
   cluster: composed({ topology: 'read', liveness: 'read', catalog: 'read' }),
   meta: composed({ catalog: 'read' }),
   // Nodes that prove themselves by their own key: the key stands in their record.
-  authorizer: composed({ topology: 'read' }),
+  authorizer: composed({ topology: 'read' }, { rootKeys: 'verify' }),
   'operation-step': composed(
     { topology: 'write', liveness: 'write', catalog: 'write', operations: 'write', events: 'append' },
-    { answersTasks: true },
+    { answersTasks: true, rootKeys: 'sign', pushes: true },
   ),
   // Its commands go into mailboxes, which nodes empty.
-  'detect-failures': composed({ topology: 'write', liveness: 'write', operations: 'append', events: 'append' }),
+  'detect-failures': composed(
+    { topology: 'write', liveness: 'write', operations: 'append', events: 'append' },
+    { rootKeys: 'sign', pushes: true },
+  ),
   reconcile: composed(
     { topology: 'write', liveness: 'write', operations: 'write', events: 'append' },
-    { startsOperations: true },
+    { startsOperations: true, rootKeys: 'sign', pushes: true },
   ),
-  'publish-events': { tables: {}, signingSecret: false, publishes: true },
+  'publish-events': { tables: {}, publishes: true },
 };
 
 const READ_ACTIONS = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'] as const;

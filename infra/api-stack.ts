@@ -15,6 +15,7 @@ import type { StageOptions } from 'aws-cdk-lib/aws-apigateway';
 import { FunctionUrlAuthType } from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
 import { acknowledge } from './constructs/acknowledge.ts';
+import { signingKeyAlias } from './data-stack.ts';
 import { LambdaEntry } from './constructs/lambda.ts';
 import type { Surroundings } from './constructs/lambda.ts';
 import { logGroup } from './constructs/log.ts';
@@ -24,6 +25,8 @@ import { addGatewayResponses } from './gateway-responses.ts';
 
 /** API Gateway gives up after 29 s; a function that runs on behind it would answer nobody. */
 const API_TIMEOUT = Duration.seconds(28);
+/** Serves `GET /cluster/endpoints`. */
+const ENDPOINTS_ENTRY = 'cluster' satisfies ApiEntry;
 const AUTHORIZER_TIMEOUT = Duration.seconds(5);
 
 /**
@@ -78,11 +81,14 @@ export class ApiStack extends Stack {
     for (const name of HOT_ENTRIES) {
       // No IAM before it: the handler checks the bearer token as the authorizer does (shared/runtime/authenticate.ts).
       const url = entries.get(name)?.addFunctionUrl({ authType: FunctionUrlAuthType.NONE });
-      if (url !== undefined) new CfnOutput(this, `${capitalized(name)}Url`, { value: url.url });
+      if (url === undefined) continue;
+      new CfnOutput(this, `${capitalized(name)}Url`, { value: url.url });
+      // Told by a function that has none itself: one that named its own address would depend on itself (docs/adr/0006).
+      entries.get(ENDPOINTS_ENTRY)?.addEnvironment(`${name.toUpperCase()}_URL`, url.url);
     }
     new CfnOutput(this, 'ApiId', { value: api.restApiId });
     new CfnOutput(this, 'ApiUrl', { value: api.url });
-    new CfnOutput(this, 'SigningSecretArn', { value: surroundings.data.signingSecret.secretArn });
+    new CfnOutput(this, 'SigningKeyAlias', { value: signingKeyAlias(settings) });
     new CfnOutput(this, 'Region', { value: Aws.REGION });
   }
 

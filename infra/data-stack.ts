@@ -3,8 +3,7 @@ import type { StackProps } from 'aws-cdk-lib';
 import { AttributeType, BillingMode, StreamViewType, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb';
 import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import { EventBus } from 'aws-cdk-lib/aws-events';
-import { Key } from 'aws-cdk-lib/aws-kms';
-import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { Alias, Key, KeySpec, KeyUsage } from 'aws-cdk-lib/aws-kms';
 import type { Construct } from 'constructs';
 import { STORE_TABLES } from '../shared/runtime/environment.ts';
 import { acknowledge } from './constructs/acknowledge.ts';
@@ -12,13 +11,11 @@ import type { DeploymentSettings } from './settings.ts';
 
 export type StoreTables = { readonly [K in (typeof STORE_TABLES)[number]]: ITable };
 
-/** Characters of the secret from which the signing key is derived: letters and digits, about 5.9 bits each. */
-const SIGNING_SECRET_CHARS = 64;
-
-/** What outlives every release: the tables by concern, the signing secret, the event bus. */
+/** What outlives every release: the tables by concern, the root keys, the event bus. */
 export class DataStack extends Stack {
   readonly tables: StoreTables;
-  readonly signingSecret: Secret;
+  /** The root of all tokens and commands: the key that signs, then those that are honoured besides. */
+  readonly rootKeys: readonly Key[];
   readonly bus: EventBus;
   /** The key of the account under which data rests; undefined: AWS's own keys. */
   readonly key: Key | undefined;
@@ -37,20 +34,21 @@ export class DataStack extends Stack {
         : undefined;
     const tables = STORE_TABLES.map((name) => [name, this.table(name, settings)] as const);
     this.tables = Object.fromEntries(tables) as unknown as StoreTables;
-    this.signingSecret = new Secret(this, 'SigningSecret', {
-      secretName: `${settings.prefix}/signing`,
-      description: 'Random text from which the ES256 signing key of the control plane is derived',
-      generateSecretString: { passwordLength: SIGNING_SECRET_CHARS, excludePunctuation: true },
-      // Without it no token and no command of the cluster can be checked any more: it stays with the tables.
-      removalPolicy,
-      // By its ARN: CDK would write every reader's role into the key's policy, across stacks that already lean on this one. The
-      // policies of the readers' roles allow the key.
-      ...(this.key === undefined ? {} : { encryptionKey: Key.fromKeyArn(this, 'SecretKey', this.key.keyArn) }),
-    });
-    acknowledge(this.signingSecret, {
-      SMG4: 'A new secret is a new signing key: nodes and clients must learn it first, so a person changes it.',
-    });
+    this.rootKeys = settings.signingKeys.map((number) => this.rootKey(number, settings));
+    const [signing] = this.rootKeys;
+    if (signing === undefined) throw new Error('a deployment has at least one root key');
+    new Alias(this, 'SigningKeyAlias', { aliasName: signingKeyAlias(settings), targetKey: signing, removalPolicy });
     this.bus = new EventBus(this, 'Bus', { eventBusName: settings.prefix });
+  }
+
+  private rootKey(number: string, settings: DeploymentSettings): Key {
+    return new Key(this, `SigningKey${number}`, {
+      description: `Root signing key ${number} of ${settings.prefix}: tokens and certificates`,
+      keySpec: KeySpec.ECC_NIST_P256,
+      keyUsage: KeyUsage.SIGN_VERIFY,
+      // Without it no token of the cluster can be checked any more: it stays with the tables.
+      removalPolicy: removalOf(settings),
+    });
   }
 
   private table(name: (typeof STORE_TABLES)[number], settings: DeploymentSettings): Table {
@@ -79,6 +77,9 @@ export class DataStack extends Stack {
     return table;
   }
 }
+
+/** Name of the root key that signs; administrators make their tokens with it. */
+export const signingKeyAlias = ({ prefix }: DeploymentSettings): string => `alias/${prefix}-signing`;
 
 /** What becomes of data when its stack goes. */
 export const removalOf = ({ policy, target }: DeploymentSettings): RemovalPolicy =>

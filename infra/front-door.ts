@@ -39,7 +39,7 @@ export const frontDoor: readonly FrontDoorPath[] = [
     '/cluster/nodes/{node_id}/release',
     '/cluster/nodes/{node_id}/reports',
   ),
-  ...behindToken('cluster', '/cluster/health'),
+  ...behindToken('cluster', '/cluster/health', '/cluster/endpoints'),
   ...behindToken('shards', '/shards', '/shards/{proxy+}'),
   ...behindToken('tables', '/tables', '/tables/{proxy+}'),
   ...behindToken('routes', '/routes/{proxy+}'),

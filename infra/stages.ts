@@ -4,7 +4,7 @@ export const STAGES = ['dev', 'staging', 'prod'] as const;
 export type Stage = (typeof STAGES)[number];
 
 export interface StagePolicy {
-  /** What `cdk destroy` does with tables, the signing secret and the customer key. */
+  /** What `cdk destroy` does with tables, root keys and the customer key. */
   readonly data: 'destroyed-with-stack' | 'kept';
   /** DynamoDB refuses to delete the tables, whoever asks. */
   readonly deletionProtection: boolean;

@@ -1,10 +1,19 @@
 import { readFileSync } from 'node:fs';
-import type { KeyObject } from 'node:crypto';
 import * as detectFailures from '../functions/detect-failures.ts';
 import * as operationStep from '../functions/operation-step.ts';
 import * as reconcile from '../functions/reconcile.ts';
 import type { OperationId } from '../shared/domain/ids.ts';
-import type { Clock, Deps, Logger, MetadataStore, NodeClient, Random, Settings, Timers } from '../shared/ports.ts';
+import type {
+  Clock,
+  Deps,
+  Logger,
+  MetadataStore,
+  NodeClient,
+  Random,
+  RootSigner,
+  Settings,
+  Timers,
+} from '../shared/ports.ts';
 import { composeDeps } from '../shared/runtime/deps.ts';
 import { fixedRuntime } from '../shared/runtime/runtime.ts';
 import { stateMachines } from '../state-machines/registry.ts';
@@ -20,7 +29,7 @@ import type { Gateway } from './gateway.ts';
 export interface ControlPlaneParts {
   readonly store: MetadataStore;
   readonly nodes: NodeClient;
-  readonly signingKey: KeyObject;
+  readonly root: RootSigner;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;

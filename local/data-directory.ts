@@ -4,14 +4,21 @@ import {
   constants,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   writeFileSync,
 } from 'node:fs';
+import type { KeyObject } from 'node:crypto';
 import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import type { KeyObject } from 'node:crypto';
-import { generateSigningKey, parseSigningKey, signingKeyToPem } from '../shared/adapters/signing-key.ts';
+import type { LocalRootOptions } from '../shared/adapters/local-root-signer.ts';
+import {
+  generateSigningKey,
+  parsePublicKey,
+  parseSigningKey,
+  signingKeyToPem,
+} from '../shared/adapters/signing-key.ts';
 import { StartError } from './options.ts';
 
 /** The runner's directory: `meta.sqlite`, `admin-token`, `join-token`, `keys/`, `nodes/<id>/`. Secrets are readable by their owner only. */
@@ -21,8 +28,8 @@ export interface DataDirectory {
   readonly adminTokenFile: string;
   readonly joinTokenFile: string;
   nodeDir(nodeId: string): string;
-  /** Makes the key at the first start. */
-  signingKey(): KeyObject;
+  /** The root key, made at the first start; and the keys that are honoured besides: `keys/honoured-*.pem`, public halves will do. */
+  rootKeys(): LocalRootOptions;
   /** The admin token of an earlier start, or null. */
   readAdminToken(): string | null;
   writeSecret(file: string, text: string): void;
@@ -30,6 +37,7 @@ export interface DataDirectory {
   release(): void;
 }
 
+const HONOURED_KEY_PATTERN = /^honoured-.+\.pem$/;
 const SECRET_MODE = 0o600;
 const PRIVATE_DIR_MODE = 0o700;
 
@@ -59,20 +67,30 @@ export function openDataDirectory(dataDir: string): DataDirectory {
     adminTokenFile,
     joinTokenFile: join(path, 'join-token'),
     nodeDir: (nodeId) => join(path, 'nodes', nodeId),
-    signingKey: () => {
+    rootKeys: () => {
       if (!existsSync(keyFile)) writeSecret(keyFile, signingKeyToPem(generateSigningKey()));
-      try {
-        return parseSigningKey(readFileSync(keyFile, 'utf8'));
-      } catch (error) {
-        throw new StartError(
-          `${keyFile} holds no usable key (${String(error)}). Restore it, or start with an empty data directory.`,
-        );
-      }
+      return {
+        privateKey: readKey(keyFile, parseSigningKey),
+        honoured: readdirSync(join(path, 'keys'))
+          .filter((name) => HONOURED_KEY_PATTERN.test(name))
+          .toSorted()
+          .map((name) => readKey(join(path, 'keys', name), parsePublicKey)),
+      };
     },
     readAdminToken: () => (existsSync(adminTokenFile) ? readFileSync(adminTokenFile, 'utf8').trim() : null),
     writeSecret,
     release,
   };
+}
+
+function readKey(file: string, parse: (text: string) => KeyObject): KeyObject {
+  try {
+    return parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new StartError(
+      `${file} holds no usable key (${String(error)}). Restore it, or start with an empty data directory.`,
+    );
+  }
 }
 
 /** Node's own recursive mkdir never returns where the system refuses a name below an existing folder (/proc). */

@@ -1,5 +1,6 @@
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
+import { createLocalRootSigner } from '../shared/adapters/local-root-signer.ts';
 import { createHttpNodeClient } from '../shared/adapters/node-http.ts';
 import { SqliteStore } from '../shared/store/sqlite-store.ts';
 import { jsonLogger, systemClock, systemRandom, systemTimers } from '../shared/runtime/system.ts';
@@ -54,7 +55,7 @@ export async function startRunner(options: RunnerOptions, say: (line: string) =>
     const controlPlane = createControlPlane({
       store,
       nodes: nodeClient,
-      signingKey: directory.signingKey(),
+      root: createLocalRootSigner(directory.rootKeys()),
       clock: systemClock,
       timers: systemTimers,
       random: systemRandom,

@@ -112,7 +112,7 @@ export class Agent {
     invariant(this.host === null, 'one shard host an agent');
     this.host = host;
     const { environment, address, directory } = this.options;
-    this.gate = new CommandGate({ nodeId: address.nodeId, host, log: environment.log });
+    this.gate = new CommandGate({ nodeId: address.nodeId, host, log: environment.log, clock: environment.clock });
     const keys = directory.publicKeys();
     if (keys !== null) this.gate.useKeys(keyRing(keys));
   }

@@ -1,6 +1,8 @@
 import { nodeCommandSchema, signedCommandSchema } from '../../shared/contracts/node/commands.ts';
 import type { CommandAck, NodeCommand } from '../../shared/contracts/node/commands.ts';
+import type { Clock } from '../../shared/domain/environment.ts';
 import type { Logger, ShardHost } from '../ports.ts';
+import { Certificates } from './certificates.ts';
 import { verifyDocument } from './keys.ts';
 import type { KeyRing } from './keys.ts';
 
@@ -14,19 +16,26 @@ export class CommandGate {
   private readonly underWay = new Map<string, Promise<CommandAck>>();
   /** Last command under way of each shard. */
   private readonly tails = new Map<string, Promise<unknown>>();
-  private ring: KeyRing = { keys: [] };
+  private readonly certificates = new Certificates();
   private readonly nodeId: string;
   private readonly host: Pick<ShardHost, 'apply'>;
   private readonly log: Logger;
+  private readonly clock: Clock;
 
-  constructor(options: { readonly nodeId: string; readonly host: Pick<ShardHost, 'apply'>; readonly log: Logger }) {
+  constructor(options: {
+    readonly nodeId: string;
+    readonly host: Pick<ShardHost, 'apply'>;
+    readonly log: Logger;
+    readonly clock: Clock;
+  }) {
     this.nodeId = options.nodeId;
     this.host = options.host;
     this.log = options.log;
+    this.clock = options.clock;
   }
 
   useKeys(ring: KeyRing): void {
-    this.ring = ring;
+    this.certificates.useKeys(ring);
   }
 
   /** Checks and applies commands as they came off the wire. Those that are no command at all are logged and left out. */
@@ -46,11 +55,18 @@ export class CommandGate {
       return null;
     }
     // The signature covers the document as it came, fields that this version does not know included.
-    const { signature, ...unsigned } = { ...document, signature: signed.data.signature };
+    const { signature, certificate, ...unsigned } = {
+      ...document,
+      signature: signed.data.signature,
+      certificate: signed.data.certificate,
+    };
     const id = signed.data.command_id;
-    if (!verifyDocument(this.ring, unsigned, signature)) {
+    const certified = this.certificates.verify(certificate, this.clock.wallMs());
+    if (certified?.purpose !== 'command' || !verifyDocument(certified.key, unsigned, signature)) {
       this.log.warn('command_refused', { command_id: id, code: 'BAD_SIGNATURE' });
-      return Promise.resolve(refused(id, 'BAD_SIGNATURE', 'not signed by a key of this cluster'));
+      return Promise.resolve(
+        refused(id, 'BAD_SIGNATURE', 'not signed by a key that this cluster certified for commands'),
+      );
     }
     if (signed.data.node_id !== this.nodeId) {
       this.log.warn('command_refused', { command_id: id, code: 'NOT_ADDRESSEE', node_id: signed.data.node_id });

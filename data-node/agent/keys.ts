@@ -2,7 +2,7 @@ import { createPublicKey, verify } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import canonicalize from 'canonicalize';
 
-/** Public keys of the control plane, as registration hands them out (JWKS). All crypto here is synchronous. */
+/** Root keys of the control plane, as registration hands them out (JWKS). All crypto here is synchronous. */
 export interface KeyRing {
   readonly keys: readonly { readonly kid: string | null; readonly key: KeyObject }[];
 }
@@ -27,10 +27,10 @@ export function keyRing(jwks: { readonly keys: readonly Readonly<Record<string, 
 }
 
 /** Verifies `signature` (ES256, base64url of r || s) over the canonical JSON (RFC 8785) of `document`. */
-export function verifyDocument(ring: KeyRing, document: unknown, signature: string): boolean {
+export function verifyDocument(key: KeyObject, document: unknown, signature: string): boolean {
   const text = canonicalize(document);
   if (text === undefined) return false;
   const data = Buffer.from(text);
   const bytes = Buffer.from(signature, 'base64url');
-  return ring.keys.some(({ key }) => verify('sha256', data, { key, dsaEncoding: 'ieee-p1363' }, bytes));
+  return verify('sha256', data, { key, dsaEncoding: 'ieee-p1363' }, bytes);
 }

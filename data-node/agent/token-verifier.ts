@@ -1,14 +1,18 @@
+import type { KeyObject } from 'node:crypto';
 import jsonwebtoken from 'jsonwebtoken';
 import * as z from 'zod';
+import { CERTIFICATE_HEADER } from '../../shared/contracts/certificates.ts';
+import type { CertificatePurpose } from '../../shared/contracts/certificates.ts';
 import type { Clock } from '../../shared/domain/environment.ts';
 import { err, ok } from '../../shared/domain/result.ts';
 import type { Result } from '../../shared/domain/result.ts';
 import type { Caller } from '../ports.ts';
+import { Certificates } from './certificates.ts';
 import type { KeyRing } from './keys.ts';
 
 /**
  * Checks the bearer tokens that reach a node: credentials of peer nodes and data tokens of clients, both ES256 JWTs of the
- * control plane. Verified tokens are remembered until they expire: a verification costs about 80 us, a look-up nothing.
+ * control plane, by a key that its root certified for that kind of token, or by the root itself. Verified tokens are remembered until they expire: a verification costs about 80 us, a look-up nothing.
  */
 const ISSUER = 'shardkeeper';
 /** Tokens remembered at a time: a cluster's nodes and a node's busiest clients. The oldest is forgotten beyond it. */
@@ -40,6 +44,7 @@ export class TokenVerifier {
   private readonly verified = new Map<string, { readonly caller: Caller; readonly expiresAtMs: number }>();
   private readonly clock: Clock;
   private ring: KeyRing = { keys: [] };
+  private readonly certificates = new Certificates();
 
   constructor(clock: Clock) {
     this.clock = clock;
@@ -48,6 +53,7 @@ export class TokenVerifier {
   /** Takes the keys of a registration; what was verified by others is forgotten. */
   useKeys(ring: KeyRing): void {
     this.ring = ring;
+    this.certificates.useKeys(ring);
     this.verified.clear();
   }
 
@@ -69,7 +75,7 @@ export class TokenVerifier {
 
   private verifyAnew(token: string, nowMs: number): Result<Caller, TokenRefusal> {
     let message = 'the token is not signed by a key of this cluster';
-    for (const { key } of this.ring.keys) {
+    for (const { key, purpose, expiresAtMs } of this.signersOf(token, nowMs)) {
       let payload: unknown;
       try {
         payload = jsonwebtoken.verify(token, key, {
@@ -88,11 +94,26 @@ export class TokenVerifier {
           message: 'the token is of a kind that data nodes do not serve, or has no expiry',
         });
       }
+      if (purpose !== null && purpose !== claims.data.kind)
+        return refuse('the key that signed the token is certified for another purpose');
       const caller = callerOf(claims.data);
-      this.remember(token, caller, claims.data.exp * 1000);
+      this.remember(token, caller, Math.min(claims.data.exp * 1000, expiresAtMs));
       return ok(caller);
     }
     return refuse(message);
+  }
+
+  /** Keys by which the token may be signed: the one that its certificate certifies, or without one those of the root. */
+  private signersOf(token: string, nowMs: number): readonly Signer[] {
+    const header = headerOf(token);
+    const certificate = header[CERTIFICATE_HEADER];
+    if (certificate === undefined) {
+      // A certificate is no token, though the root signed it.
+      if (header['typ'] !== 'JWT') return [];
+      return this.ring.keys.map(({ key }) => ({ key, purpose: null, expiresAtMs: Infinity }));
+    }
+    const certified = typeof certificate === 'string' ? this.certificates.verify(certificate, nowMs) : null;
+    return certified === null ? [] : [certified];
   }
 
   private remember(token: string, caller: Caller, expiresAtMs: number): void {
@@ -101,6 +122,21 @@ export class TokenVerifier {
       if (oldest.done !== true) this.verified.delete(oldest.value);
     }
     this.verified.set(token, { caller, expiresAtMs });
+  }
+}
+
+interface Signer {
+  readonly key: KeyObject;
+  /** null: a root key, which may sign tokens of every kind. */
+  readonly purpose: CertificatePurpose | null;
+  readonly expiresAtMs: number;
+}
+
+function headerOf(token: string): Readonly<Record<string, unknown>> {
+  try {
+    return { ...jsonwebtoken.decode(token, { complete: true })?.header };
+  } catch {
+    return {};
   }
 }
 

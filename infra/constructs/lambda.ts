@@ -11,6 +11,7 @@ import { stateMachines } from '../../state-machines/registry.ts';
 import { functionAccess, tableActions } from '../access.ts';
 import type { FunctionName } from '../access.ts';
 import type { DataStack } from '../data-stack.ts';
+import type { NetworkStack } from '../network-stack.ts';
 import type { DeploymentSettings } from '../settings.ts';
 import { BUNDLE_OPTIONS, FUNCTION_NODE_OPTIONS } from './bundling.ts';
 import { acknowledge } from './acknowledge.ts';
@@ -30,6 +31,8 @@ export interface EntryProps {
 
 export interface Surroundings {
   readonly data: DataStack;
+  /** null: no VPC is given. */
+  readonly network: NetworkStack | null;
   readonly settings: DeploymentSettings;
 }
 
@@ -39,13 +42,19 @@ const FINDINGS = {
   'IAM5[Resource::*]': 'X-Ray takes traces without a resource to name (and so does dynamodb:ListStreams).',
 };
 
+const VPC_FINDINGS = {
+  'IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole]':
+    'The policy lets Lambda attach the function to the subnets it is given; network interfaces take no resource to name.',
+};
+
 /** CPU comes with memory: 512 MB start an entry in well under 150 ms. */
 const MEMORY_MB_DEFAULT = 512;
 
 /** One Lambda entry: Node 24, everything bundled, a role of its own, the environment that `shared/runtime/environment.ts` demands. */
 export class LambdaEntry extends NodejsFunction {
-  constructor(scope: Construct, id: string, { data, settings }: Surroundings, props: EntryProps) {
+  constructor(scope: Construct, id: string, { data, network, settings }: Surroundings, props: EntryProps) {
     const stack = Stack.of(scope);
+    const place = functionAccess[props.name].pushes === true ? network : null;
     const environment: FunctionEnvironment = {
       TABLE_TOPOLOGY: data.tables.topology.tableName,
       TABLE_LIVENESS: data.tables.liveness.tableName,
@@ -55,10 +64,10 @@ export class LambdaEntry extends NodejsFunction {
       TABLE_EVENTS: data.tables.events.tableName,
       STATE_MACHINE_ARN_PREFIX: operationsArn(stack, settings, 'stateMachine', ''),
       EVENT_BUS_NAME: data.bus.eventBusName,
-      SIGNING_SECRET_ID: data.signingSecret.secretArn,
+      ROOT_KEY_IDS: data.rootKeys.map((key) => key.keyArn).join(','),
       LEASE_PROFILE: settings.leaseProfile,
       // Functions outside a VPC reach no private node: commands ride on heartbeat answers.
-      PUSH_TO_NODES: 'false',
+      PUSH_TO_NODES: String(place !== null),
       DEFAULT_REPLICATION_FACTOR: String(settings.defaultReplicationFactor),
     };
     super(scope, id, {
@@ -70,6 +79,9 @@ export class LambdaEntry extends NodejsFunction {
       memorySize: props.memoryMb ?? MEMORY_MB_DEFAULT,
       timeout: props.timeout,
       environment: { ...environment, NODE_OPTIONS: FUNCTION_NODE_OPTIONS },
+      ...(place === null
+        ? {}
+        : { vpc: place.vpc, vpcSubnets: { subnets: place.vpc.privateSubnets }, securityGroups: [place.functions] }),
       ...(settings.target === 'aws'
         ? {
             tracing: Tracing.ACTIVE,
@@ -90,9 +102,10 @@ export class LambdaEntry extends NodejsFunction {
     });
     this.grantAccess(props.name, { data, settings });
     acknowledge(this, FINDINGS);
+    if (place !== null) acknowledge(this, VPC_FINDINGS);
   }
 
-  private grantAccess(name: FunctionName, { data, settings }: Surroundings): void {
+  private grantAccess(name: FunctionName, { data, settings }: Omit<Surroundings, 'network'>): void {
     const access = functionAccess[name];
     for (const table of STORE_TABLES) {
       const mode = access.tables[table];
@@ -100,11 +113,11 @@ export class LambdaEntry extends NodejsFunction {
     }
     // DynamoDB uses the key on behalf of whoever calls it.
     if (data.key !== undefined) {
-      if (access.signingSecret || Object.keys(access.tables).length > 0) data.key.grantEncryptDecrypt(this);
+      if (Object.keys(access.tables).length > 0) data.key.grantEncryptDecrypt(this);
       const reason = 'DynamoDB and SQS use both forms of the action, on this one key.';
       acknowledge(this, { 'IAM5[Action::kms:GenerateDataKey*]': reason, 'IAM5[Action::kms:ReEncrypt*]': reason });
     }
-    if (access.signingSecret) data.signingSecret.grantRead(this);
+    if (access.rootKeys !== undefined) this.grantRootKeys(access.rootKeys, data);
     if (access.publishes === true) data.bus.grantPutEventsTo(this);
     const machines = (resource: 'stateMachine' | 'execution'): string[] =>
       stateMachines.map(({ type }) => operationsArn(Stack.of(this), settings, resource, type));
@@ -134,6 +147,14 @@ export class LambdaEntry extends NodejsFunction {
         }),
       );
     }
+  }
+
+  /** By the role alone: a grant on the key would write every role into the key's policy, across stacks that lean on this one. */
+  private grantRootKeys(use: 'verify' | 'sign', { rootKeys }: DataStack): void {
+    const statement = (action: string, keys: DataStack['rootKeys']): PolicyStatement =>
+      new PolicyStatement({ actions: [action], resources: keys.map((key) => key.keyArn) });
+    this.addToRolePolicy(statement('kms:GetPublicKey', rootKeys));
+    if (use === 'sign') this.addToRolePolicy(statement('kms:Sign', rootKeys.slice(0, 1)));
   }
 }
 

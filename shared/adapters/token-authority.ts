@@ -1,19 +1,25 @@
-import { createPublicKey, sign } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import jwt from 'jsonwebtoken';
 import * as z from 'zod';
+import { CERTIFICATE_HEADER } from '../contracts/certificates.ts';
+import type { CertificatePurpose } from '../contracts/certificates.ts';
 import { nodeEpoch, nodeId } from '../domain/ids.ts';
 import type { Json } from '../domain/records.ts';
 import { err, invariant, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
-import type { Clock, Principal, TokenAuthority, TokenClaims } from '../ports.ts';
-import { publicJwk } from './signing-key.ts';
+import type { Clock, Principal, RootSigner, TokenAuthority, TokenClaims } from '../ports.ts';
+import { createCertificateVerifier } from './certificate-verifier.ts';
+import type { CertificateVerifier } from './certificate-verifier.ts';
+import { createProcessKeys, SIGNED_LIFETIME_MAX_MS } from './process-keys.ts';
+import { jwsOf, jwsSigningInput } from './signing-key.ts';
 
 /**
- * Tokens and command signatures of the control plane: ES256, synchronous.
+ * Tokens and command signatures of the control plane: ES256. Tokens of administrators and of joining nodes are signed by the root
+ * key itself; node credentials, data tokens and commands by a key of this process that the root certified (process-keys.ts).
  *
- * A token is a JWT: header `{alg: 'ES256', kid}`, payload `{iss: 'shardkeeper', kind, sub, iat, exp}` and by kind: `node`
+ * A token is a JWT: header `{alg: 'ES256', typ: 'JWT', kid, cert?}`, payload `{iss: 'shardkeeper', kind, sub, iat, exp}` and by kind: `node`
  * {node_epoch, incarnation}, `joiner` {token_id}, `data` {tables, access}. `sub` is the name of the admin or of the data
  * client, the node id, or the id of the join token.
  */
@@ -32,37 +38,84 @@ const payloadSchema = z.discriminatedUnion('kind', [
 
 export interface TokenAuthorityOptions {
   readonly clock: Clock;
-  /** Signs; an EC key on P-256. */
-  readonly privateKey: KeyObject;
-  /** Keys that signed before and are still honoured. */
-  readonly retiredKeys?: readonly KeyObject[];
+  readonly root: RootSigner;
 }
+
+/** A waiting command is signed anew when its certificate lasts for less than this (ms): the way to its node, and the node's clock. */
+const REFRESHED_BEFORE_MS = 600_000;
 
 type VerifyError = { code: 'TOKEN_INVALID' | 'TOKEN_EXPIRED'; message: string };
 
-export function createTokenAuthority(options: TokenAuthorityOptions): TokenAuthority {
-  const { clock, privateKey } = options;
-  const own = publicJwk(privateKey);
-  const jwks = [own, ...(options.retiredKeys ?? []).map(publicJwk)];
-  const keys = new Map(jwks.map((jwk) => [jwk.kid, createPublicKey({ key: { ...jwk }, format: 'jwk' })]));
+export function createTokenAuthority({ clock, root }: TokenAuthorityOptions): TokenAuthority {
+  const processKeys = createProcessKeys({ root, clock });
+  const certificates = createCertificateVerifier({ clock });
+  let rootKeys: Promise<ReadonlyMap<string, KeyObject>> | undefined;
+  const keysOfRoot = (): Promise<ReadonlyMap<string, KeyObject>> => {
+    rootKeys ??= root
+      .publicKeys()
+      .then((jwks) => new Map(jwks.map((jwk) => [jwk.kid, createPublicKey({ key: { ...jwk }, format: 'jwk' })])))
+      .catch((error: unknown) => {
+        rootKeys = undefined; // the next caller asks again
+        throw error;
+      });
+    return rootKeys;
+  };
+
+  const signCommand: TokenAuthority['signCommand'] = async (command) => {
+    const text = canonicalize(command);
+    invariant(text !== undefined, 'a command has a canonical form');
+    const key = await processKeys.certified('command');
+    const signature = Buffer.from(key.sign(Buffer.from(text))).toString('base64url');
+    return { signature, certificate: key.certificate };
+  };
 
   return {
-    issue: (claims, lifetimeMs) => {
+    issue: async (claims, lifetimeMs) => {
       invariant(lifetimeMs >= 1000, 'a token lives at least 1 s');
+      const purpose = purposeOf(claims);
       const iat = Math.floor(clock.wallMs() / 1000);
-      const payload = { ...payloadOf(claims), iat, exp: iat + Math.floor(lifetimeMs / 1000) };
-      const token = jwt.sign(payload, privateKey, { algorithm: ALGORITHM, keyid: own.kid, issuer: TOKEN_ISSUER });
-      return Promise.resolve(token);
+      const exp = iat + Math.floor(lifetimeMs / 1000);
+      const payload = { ...payloadOf(claims), iss: TOKEN_ISSUER, iat, exp };
+      if (purpose === null) {
+        const [own] = await root.publicKeys();
+        invariant(own !== undefined, 'a root has a key that signs');
+        const input = jwsSigningInput({ alg: ALGORITHM, typ: 'JWT', kid: own.kid }, payload);
+        return jwsOf(input, await root.sign(Buffer.from(input)));
+      }
+      invariant(lifetimeMs <= SIGNED_LIFETIME_MAX_MS[purpose], 'a token does not outlive the certificate of its key');
+      const key = await processKeys.certified(purpose);
+      const header = { alg: ALGORITHM, typ: 'JWT', kid: key.kid, [CERTIFICATE_HEADER]: key.certificate };
+      const input = jwsSigningInput(header, payload);
+      return jwsOf(input, key.sign(Buffer.from(input)));
     },
-    verify: (token) => Promise.resolve(verifyToken(token, keys, clock)),
-    signCommand: (command) => {
-      const text = canonicalize(command);
-      invariant(text !== undefined, 'a command has a canonical form');
-      const signature = sign('sha256', Buffer.from(text), { key: privateKey, dsaEncoding: 'ieee-p1363' });
-      return Promise.resolve(signature.toString('base64url'));
+    verify: async (token) => verifyToken(token, await keysOfRoot(), certificates, clock),
+    signCommand,
+    refreshCommand: async (signed) => {
+      const { signature: _signature, certificate, ...command } = signed as Record<string, Json>;
+      if (certificateEndMs(certificate) >= clock.wallMs() + REFRESHED_BEFORE_MS) return signed;
+      return { ...command, ...(await signCommand(command)) };
     },
-    publicKeys: () => Promise.resolve({ keys: jwks.map((jwk) => ({ ...jwk })) } as unknown as Json),
+    publicKeys: async () => ({ keys: (await root.publicKeys()).map((jwk) => ({ ...jwk })) }),
   };
+}
+
+/** What certifies the key that signs these claims; null: the root signs itself, as such tokens are few and open much. */
+function purposeOf(claims: TokenClaims): Exclude<CertificatePurpose, 'command'> | null {
+  switch (claims.kind) {
+    case 'admin':
+    case 'joiner':
+      return null;
+    case 'node':
+    case 'data':
+      return claims.kind;
+  }
+}
+
+/** When a certificate of ours says that it ends (ms since 1970); 0 if it says nothing. */
+function certificateEndMs(certificate: Json | undefined): number {
+  if (typeof certificate !== 'string') return 0;
+  const exp = jwt.decode(certificate, { json: true })?.exp;
+  return exp === undefined ? 0 : exp * 1000;
 }
 
 function payloadOf(claims: TokenClaims): Readonly<Record<string, unknown>> {
@@ -87,14 +140,15 @@ const tokenInvalid = (message: string): { ok: false; error: VerifyError } => err
 
 function verifyToken(
   token: string,
-  keys: ReadonlyMap<string, KeyObject>,
+  roots: ReadonlyMap<string, KeyObject>,
+  certificates: CertificateVerifier,
   clock: Clock,
 ): Result<Principal, VerifyError> {
-  const key = keyOf(token, keys);
-  if (key === undefined) return tokenInvalid('The token is not signed by this control plane.');
+  const signer = signerOf(token, roots, certificates);
+  if (signer === undefined) return tokenInvalid('The token is not signed by this control plane.');
   let payload: unknown;
   try {
-    payload = jwt.verify(token, key, {
+    payload = jwt.verify(token, signer.key, {
       algorithms: [ALGORITHM],
       issuer: TOKEN_ISSUER,
       clockTimestamp: Math.floor(clock.wallMs() / 1000),
@@ -107,14 +161,34 @@ function verifyToken(
   }
   const parsed = payloadSchema.safeParse(payload);
   if (!parsed.success) return tokenInvalid('The token lacks a claim.');
+  if (signer.purpose !== null && signer.purpose !== parsed.data.kind)
+    return tokenInvalid('The key that signed the token is certified for another purpose.');
   return principalOf(parsed.data);
 }
 
-/** The key that the token names. The name is not trusted: it only picks among our own keys. */
-function keyOf(token: string, keys: ReadonlyMap<string, KeyObject>): KeyObject | undefined {
+/**
+ * The key that the token names, and its purpose (null: a root key). The name is not trusted: it only picks among the root's keys, and a
+ * certificate counts only with the root's signature.
+ */
+function signerOf(
+  token: string,
+  roots: ReadonlyMap<string, KeyObject>,
+  certificates: CertificateVerifier,
+): { readonly key: KeyObject; readonly purpose: CertificatePurpose | null } | undefined {
+  const header = headerOf(token);
+  if (header === undefined) return undefined;
+  const certificate = header[CERTIFICATE_HEADER];
+  if (certificate !== undefined)
+    return typeof certificate === 'string' ? certificates.verify(certificate, roots) : undefined;
+  const key = typeof header['kid'] === 'string' ? roots.get(header['kid']) : undefined;
+  // A certificate is no token, though the root signed it.
+  return key === undefined || header['typ'] !== 'JWT' ? undefined : { key, purpose: null };
+}
+
+function headerOf(token: string): Readonly<Record<string, unknown>> | undefined {
   try {
-    const kid = jwt.decode(token, { complete: true })?.header.kid;
-    return kid === undefined ? undefined : keys.get(kid);
+    const header = jwt.decode(token, { complete: true })?.header;
+    return header === undefined ? undefined : { ...header };
   } catch {
     return undefined;
   }

@@ -31,6 +31,7 @@ export type FaultCode =
   | 'NODE_ALIVE'
   | 'NODE_DECOMMISSIONED'
   | 'NODE_FENCED'
+  | 'PACK_FULL'
   | 'SEQUENCE_STALE'
   | 'STORE_ROLLED_BACK'
   | 'STORE_MISMATCH'
@@ -49,7 +50,8 @@ export type FaultCode =
   | 'REVISION_MISMATCH'
   | 'CONFLICT'
   | 'OVERLOADED'
-  | 'STORE_UNAVAILABLE';
+  | 'STORE_UNAVAILABLE'
+  | 'SIGNER_UNAVAILABLE';
 
 export interface Fault {
   readonly kind: FaultKind;

@@ -1,4 +1,3 @@
-import type { KeyObject } from 'node:crypto';
 import { createAddressBook } from '../adapters/address-book.ts';
 import { createCommandDispatcher } from '../adapters/command-dispatcher.ts';
 import { createTokenAuthority } from '../adapters/token-authority.ts';
@@ -10,6 +9,7 @@ import type {
   NodeClient,
   OperationStarter,
   Random,
+  RootSigner,
   Settings,
   Timers,
 } from '../ports.ts';
@@ -21,7 +21,7 @@ export interface Parts {
   readonly store: MetadataStore;
   readonly nodes: NodeClient;
   readonly operations: OperationStarter;
-  readonly signingKey: KeyObject;
+  readonly root: RootSigner;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
@@ -33,7 +33,7 @@ export interface Parts {
 export function composeDeps(parts: Parts): Deps {
   const { store, clock, timers, random, log, settings, operations } = parts;
   const records = createRecords(store, { clock, random });
-  const tokens = createTokenAuthority({ clock, privateKey: parts.signingKey });
+  const tokens = createTokenAuthority({ clock, root: parts.root });
   const addresses = createAddressBook({ records });
   const commands = createCommandDispatcher({
     records,

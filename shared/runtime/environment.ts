@@ -19,8 +19,15 @@ export const environmentSchema = z.object({
   /** ARN of a state machine without its operation type: `arn:...:stateMachine:shardkeeper-`. */
   STATE_MACHINE_ARN_PREFIX: z.string().startsWith('arn:'),
   EVENT_BUS_NAME: z.string().min(1).max(256),
-  /** ARN or name of the Secrets Manager secret from whose random text the signing key is derived (adapters/signing-key.ts). */
-  SIGNING_SECRET_ID: z.string().min(1).max(2048),
+  /** ARNs of the root keys in KMS, by comma: the one that signs, then those that are honoured besides. */
+  ROOT_KEY_IDS: z
+    .string()
+    .min(1)
+    .max(2048)
+    .transform((text) => text.split(',')),
+  /** Addresses of the hot calls' Function URLs; only the function that tells them has them. */
+  HEARTBEAT_URL: z.url().optional(),
+  ROUTES_URL: z.url().optional(),
   LEASE_PROFILE: z.enum(['fast', 'standard', 'economy']),
   /** `true` if functions reach nodes (VPC): commands are pushed; else they ride on heartbeat answers only. */
   PUSH_TO_NODES: flag,
@@ -29,8 +36,10 @@ export const environmentSchema = z.object({
 
 /** What a function works with. */
 export type Environment = z.output<typeof environmentSchema>;
-/** What infra writes: every variable, as text. */
-export type FunctionEnvironment = { readonly [K in keyof Environment]: string };
+/** What infra writes: every variable that is not optional, as text. */
+export type FunctionEnvironment = {
+  readonly [K in keyof Required<Environment> as undefined extends Environment[K] ? never : K]: string;
+};
 
 /** Parses the environment of the process. Throws with the names of all variables at fault. */
 export function readEnvironment(variables: Readonly<Record<string, string | undefined>>): Environment {

@@ -1,12 +1,12 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
-import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { KMSClient } from '@aws-sdk/client-kms';
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { DynamoDBDocumentClient } from '@aws-sdk/lib-dynamodb';
 import { createEventBridgePublisher } from '../adapters/event-bridge.ts';
 import type { EventPublisher } from '../adapters/event-bridge.ts';
+import { createKmsRootSigner } from '../adapters/kms-root-signer.ts';
 import { createHttpNodeClient } from '../adapters/node-http.ts';
-import { deriveSigningKey } from '../adapters/signing-key.ts';
 import { createStepFunctionsStarter } from '../adapters/step-functions.ts';
 import { err } from '../domain/result.ts';
 import type { Deps, NodeClient } from '../ports.ts';
@@ -29,9 +29,6 @@ const noPush: NodeClient = {
 
 export async function lambdaDeps(): Promise<Deps> {
   const environment = readEnvironment(process.env);
-  const secret = await new SecretsManagerClient().send(
-    new GetSecretValueCommand({ SecretId: environment.SIGNING_SECRET_ID }),
-  );
   return composeDeps({
     store: dynamoStore(environment),
     nodes: environment.PUSH_TO_NODES ? createHttpNodeClient() : noPush,
@@ -39,7 +36,7 @@ export async function lambdaDeps(): Promise<Deps> {
       client: new SFNClient(),
       stateMachineArnPrefix: environment.STATE_MACHINE_ARN_PREFIX,
     }),
-    signingKey: deriveSigningKey(secret.SecretString ?? ''),
+    root: createKmsRootSigner({ client: new KMSClient(), keyIds: environment.ROOT_KEY_IDS }),
     clock: systemClock,
     timers: systemTimers,
     random: systemRandom,
@@ -50,6 +47,7 @@ export async function lambdaDeps(): Promise<Deps> {
       leaseProfile: environment.LEASE_PROFILE,
       pushToNodes: environment.PUSH_TO_NODES,
       defaultReplicationFactor: environment.DEFAULT_REPLICATION_FACTOR,
+      endpoints: { heartbeats: environment.HEARTBEAT_URL ?? null, routes: environment.ROUTES_URL ?? null },
     },
   });
 }

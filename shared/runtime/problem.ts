@@ -1,7 +1,7 @@
 import type { Fault, FaultKind } from '../domain/faults.ts';
 import type { Problem } from '../contracts/api/problem.ts';
 import { PROBLEM_CONTENT_TYPE } from '../contracts/api/problem.ts';
-import { StoreError } from '../ports.ts';
+import { SignerError, StoreError } from '../ports.ts';
 
 /** Failures as RFC 9457 problem details: the one place where a `Fault` becomes HTTP. */
 
@@ -52,9 +52,20 @@ export interface HttpAnswer {
 /** Seconds after which a refused caller may try again, when the store throttles or is away. */
 const STORE_RETRY_AFTER_SECONDS = 1;
 
+/** And when the signing key throttles or is away. */
+const SIGNER_RETRY_AFTER_SECONDS = 5;
+
 /** The fault that a failure stands for. Anything unexpected is INTERNAL, without a word of what it was. */
 export function faultOf(error: unknown): Fault | HttpFault {
   if (error instanceof Refusal) return error.fault;
+  if (error instanceof SignerError) {
+    return {
+      kind: 'UNAVAILABLE',
+      code: error.code,
+      message: 'The signing key of the control plane does not answer; retry later.',
+      retryAfterSeconds: SIGNER_RETRY_AFTER_SECONDS,
+    };
+  }
   if (error instanceof StoreError && error.code === 'THROTTLED') {
     return {
       kind: 'OVERLOADED',

@@ -2,11 +2,15 @@ import { conflict, notFound } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
 import { incarnation, nodeEpoch, nodeId } from '../domain/ids.ts';
 import type { NodeId } from '../domain/ids.ts';
-import type { LivenessRecord } from '../domain/lease.ts';
+import type { LivenessRecord, PackPlace } from '../domain/lease.ts';
+import { judgeBeat, packedLease } from '../domain/liveness-pack.ts';
+import type { BeatRefusal, LivenessPack } from '../domain/liveness-pack.ts';
 import { err, ok } from '../domain/result.ts';
+import type { Result } from '../domain/result.ts';
 import type { Json } from '../domain/records.ts';
 import { COMMANDS_PER_MESSAGE_MAX } from '../contracts/node/commands.ts';
-import type { HeartbeatResponse } from '../contracts/node/heartbeat.ts';
+import type { HeartbeatRequest, HeartbeatResponse } from '../contracts/node/heartbeat.ts';
+import { SignerError } from '../ports.ts';
 import type { Deps, Principal } from '../ports.ts';
 import { NODE_CREDENTIAL_LIFETIME_MS } from './register-node.ts';
 import { takeAcknowledgement } from './reports.ts';
@@ -18,60 +22,132 @@ import type { UseCase } from './types.ts';
  */
 export const heartbeat: UseCase<'heartbeat'> = async (deps, principal, { params, body }) => {
   const id = nodeId(params.node_id);
+  const renewed = await renewLease(deps, id, body);
+  return renewed.ok ? ok(await answerBeat(deps, principal, { id, lease: renewed.value, body })) : renewed;
+};
+
+/** What a renewal leaves behind, as far as its answer needs it. */
+export type RenewedLease = Pick<LivenessRecord, 'nodeEpoch' | 'sequence' | 'mail'>;
+
+/** Renews one lease where it lives: in the node's own item, or, the second try, in the slot of its pack. */
+export async function renewLease(deps: Deps, id: NodeId, beat: HeartbeatRequest): Promise<Result<RenewedLease, Fault>> {
   const renewed = await deps.records.observe({
     kind: 'update',
     entity: 'liveness',
     id: { nodeId: id },
-    set: { sequence: body.sequence, lastHeartbeatMs: deps.clock.wallMs(), attestation: body.attestation },
+    set: { sequence: beat.sequence, lastHeartbeatMs: deps.clock.wallMs(), attestation: beat.attestation },
     when: [
-      { kind: 'equals', field: 'nodeEpoch', value: body.node_epoch },
-      { kind: 'equals', field: 'incarnation', value: body.incarnation },
+      { kind: 'equals', field: 'nodeEpoch', value: beat.node_epoch },
+      { kind: 'equals', field: 'incarnation', value: beat.incarnation },
       { kind: 'equals', field: 'released', value: false },
-      { kind: 'below', field: 'sequence', value: body.sequence },
+      { kind: 'below', field: 'sequence', value: beat.sequence },
     ],
   });
-  let current: LivenessRecord;
-  if (renewed.ok) {
-    if (renewed.value === null) throw new Error('an update returned no item');
-    current = renewed.value.value;
-  } else {
-    const stored = renewed.error.current?.value as LivenessRecord | undefined;
-    if (stored === undefined) return err(notFound('NODE_NOT_FOUND', `No node is registered as ${id}. Register first.`));
-    const refused = refusal(stored, body);
-    if (refused !== null) return err(refused);
-    current = stored; // the same beat again: its first answer was lost
-  }
-  const reporter = { nodeId: id, nodeEpoch: current.nodeEpoch, principal };
-  for (const ack of body.acks ?? []) await takeAcknowledgement(deps, reporter, ack);
-  if (body.stats !== undefined) await keepStats(deps, id, body.node_epoch, body.stats);
-  const commands =
-    current.mail > (body.mail_seen ?? 0) ? await deps.commands.pending(id, COMMANDS_PER_MESSAGE_MAX) : [];
-  return ok({
-    status: 'success',
-    sequence: current.sequence,
-    node_epoch: current.nodeEpoch,
-    mail: current.mail,
-    commands: commands as unknown as HeartbeatResponse['commands'],
-    credential: await freshCredential(deps, principal),
-  });
-};
+  if (renewed.ok) return ok(valueOf(renewed.value));
+  const stored = renewed.error.current?.value as LivenessRecord | undefined;
+  if (stored === undefined) return err(notFound('NODE_NOT_FOUND', `No node is registered as ${id}. Register first.`));
+  // The item of a packed lease is held by nobody, so the condition above fails for it.
+  return stored.pack === null ? refusedOrRepeated(id, stored, beat) : renewSlot(deps, id, stored.pack, beat);
+}
 
-/** Why a beat did not renew; null if the stored state is this very beat. */
-function refusal(
-  stored: LivenessRecord,
-  beat: { readonly node_epoch: number; readonly incarnation: string; readonly sequence: number },
-): Fault | null {
-  if (stored.nodeEpoch !== beat.node_epoch || stored.incarnation !== beat.incarnation || stored.released) {
+/** A beat without its relay: the same conditions on the slot, which other members' beats do not disturb. */
+async function renewSlot(
+  deps: Deps,
+  id: NodeId,
+  { packId, slot }: PackPlace,
+  beat: HeartbeatRequest,
+): Promise<Result<RenewedLease, Fault>> {
+  const set = (field: string, value: number) => ({ kind: 'set', field, entry: slot, value }) as const;
+  const renewed = await deps.records.observe({
+    kind: 'update',
+    entity: 'livenessPack',
+    id: { packId },
+    set: {},
+    entries: [
+      set('sequences', beat.sequence),
+      set('attestations', beat.attestation),
+      set('heartbeats', deps.clock.wallMs()),
+    ],
+    when: [
+      { kind: 'equals', field: ['members', slot], value: id },
+      { kind: 'equals', field: ['nodeEpochs', slot], value: beat.node_epoch },
+      { kind: 'equals', field: ['incarnations', slot], value: beat.incarnation },
+      { kind: 'equals', field: ['released', slot], value: false },
+      { kind: 'below', field: ['sequences', slot], value: beat.sequence },
+    ],
+  });
+  const pack = renewed.ok ? valueOf(renewed.value) : (renewed.error.current?.value as LivenessPack | undefined);
+  const lease = pack === undefined ? null : packedLease(pack, slot, id);
+  if (lease === null) return err(refusalFault(id, beat, null)); // it left its slot: its node epoch is over
+  return renewed.ok ? ok(lease) : refusedOrRepeated(id, lease, beat);
+}
+
+/** Why a beat did not renew; the stored lease if that is this very beat, whose first answer was lost. */
+function refusedOrRepeated(
+  id: NodeId,
+  stored: Pick<LivenessRecord, 'nodeEpoch' | 'incarnation' | 'sequence' | 'released' | 'mail'>,
+  beat: HeartbeatRequest,
+): Result<RenewedLease, Fault> {
+  const verdict = judgeBeat(stored, {
+    nodeEpoch: beat.node_epoch,
+    incarnation: beat.incarnation,
+    sequence: beat.sequence,
+  });
+  if (!verdict.ok) return err(refusalFault(id, beat, verdict.error));
+  if (verdict.value === 'REPEATED') return ok(stored);
+  // The condition and this judgement say the same of the same item.
+  throw new Error(`a beat of ${id} was refused that should have renewed`);
+}
+
+/** `refusal` null: the lease is not where it was; it moves only with its node epoch. */
+export function refusalFault(
+  id: NodeId,
+  beat: { readonly node_epoch: number; readonly sequence: number },
+  refusal: BeatRefusal | null,
+): Fault {
+  if (refusal?.code === 'SEQUENCE_STALE') {
     return conflict(
-      'NODE_FENCED',
-      `Node epoch ${beat.node_epoch} of ${stored.nodeId} was fenced; everything it led is void. Register again as a new incarnation.`,
-      { detail: { node_epoch: stored.nodeEpoch, presented_node_epoch: beat.node_epoch } },
+      'SEQUENCE_STALE',
+      `Sequence ${beat.sequence} is not above ${refusal.sequence}. Send a higher one.`,
+      { detail: { sequence: refusal.sequence } },
     );
   }
-  if (stored.sequence === beat.sequence) return null;
-  return conflict('SEQUENCE_STALE', `Sequence ${beat.sequence} is not above ${stored.sequence}. Send a higher one.`, {
-    detail: { sequence: stored.sequence },
-  });
+  return conflict(
+    'NODE_FENCED',
+    `Node epoch ${beat.node_epoch} of ${id} was fenced; everything it led is void. Register again as a new incarnation.`,
+    {
+      detail: {
+        presented_node_epoch: beat.node_epoch,
+        ...(refusal === null ? {} : { node_epoch: refusal.nodeEpoch }),
+      },
+    },
+  );
+}
+
+function valueOf<T>(stored: { readonly value: T } | null): T {
+  if (stored === null) throw new Error('an update returned no item');
+  return stored.value;
+}
+
+/** What follows a renewal, and its answer: acknowledgements, statistics, waiting commands, a fresh credential. */
+export async function answerBeat(
+  deps: Deps,
+  principal: Principal,
+  beat: { readonly id: NodeId; readonly lease: RenewedLease; readonly body: HeartbeatRequest },
+): Promise<HeartbeatResponse> {
+  const { id, lease, body } = beat;
+  const reporter = { nodeId: id, nodeEpoch: lease.nodeEpoch, principal };
+  for (const ack of body.acks ?? []) await takeAcknowledgement(deps, reporter, ack);
+  if (body.stats !== undefined) await keepStats(deps, id, body.node_epoch, body.stats);
+  const commands = lease.mail > (body.mail_seen ?? 0) ? await deps.commands.pending(id, COMMANDS_PER_MESSAGE_MAX) : [];
+  return {
+    status: 'success',
+    sequence: lease.sequence,
+    node_epoch: lease.nodeEpoch,
+    mail: lease.mail,
+    commands: commands as unknown as HeartbeatResponse['commands'],
+    credential: await freshCredential(deps, principal),
+  };
 }
 
 /** Statistics are overwritten by the last beat that carries some; nothing decides on their being the newest. */
@@ -93,15 +169,18 @@ async function freshCredential(deps: Deps, principal: Principal): Promise<string
   if (principal.kind !== 'node') return null;
   const halfLife = principal.issuedAtMs + (principal.expiresAtMs - principal.issuedAtMs) / 2;
   if (deps.clock.wallMs() < halfLife) return null;
-  return deps.tokens.issue(
-    {
-      kind: 'node',
-      nodeId: principal.nodeId,
-      nodeEpoch: principal.nodeEpoch,
-      incarnation: principal.incarnation,
-    },
-    NODE_CREDENTIAL_LIFETIME_MS,
-  );
+  const { nodeId: id, nodeEpoch: epoch, incarnation: held } = principal;
+  try {
+    return await deps.tokens.issue(
+      { kind: 'node', nodeId: id, nodeEpoch: epoch, incarnation: held },
+      NODE_CREDENTIAL_LIFETIME_MS,
+    );
+  } catch (error) {
+    if (!(error instanceof SignerError)) throw error;
+    // The lease must not hang on a key: the credential is good for as long again, and the next beat asks once more.
+    deps.log.error('credential-not-renewed', { nodeId: id, error });
+    return null;
+  }
 }
 
 /** The incarnation gives up its lease (L4): it never renews again, and its node may be fenced and registered at once. */
@@ -118,6 +197,29 @@ export const releaseNode: UseCase<'releaseNode'> = async (deps, _principal, { pa
     ],
   });
   if (released.ok) return ok({ status: 'success' });
-  if (released.error.current === null) return err(notFound('NODE_NOT_FOUND', `No node is registered as ${id}.`));
+  const stored = released.error.current?.value as LivenessRecord | undefined;
+  if (stored === undefined) return err(notFound('NODE_NOT_FOUND', `No node is registered as ${id}.`));
+  if (stored.pack !== null && (await releaseSlot(deps, id, stored.pack, body))) return ok({ status: 'success' });
   return err(conflict('NODE_FENCED', `Node epoch ${body.node_epoch} of ${id} is not in force any more.`));
 };
+
+async function releaseSlot(
+  deps: Deps,
+  id: NodeId,
+  { packId, slot }: PackPlace,
+  body: { readonly node_epoch: number; readonly incarnation: string },
+): Promise<boolean> {
+  const released = await deps.records.observe({
+    kind: 'update',
+    entity: 'livenessPack',
+    id: { packId },
+    set: {},
+    entries: [{ kind: 'set', field: 'released', entry: slot, value: true }],
+    when: [
+      { kind: 'equals', field: ['members', slot], value: id },
+      { kind: 'equals', field: ['nodeEpochs', slot], value: body.node_epoch },
+      { kind: 'equals', field: ['incarnations', slot], value: body.incarnation },
+    ],
+  });
+  return released.ok;
+}

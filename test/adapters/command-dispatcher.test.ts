@@ -61,7 +61,11 @@ async function setup(options: { pushToNodes?: boolean; nodes?: number } = {}): P
     tokens: {
       issue: async () => 'token',
       verify: async () => err({ code: 'TOKEN_INVALID', message: 'unused' }),
-      signCommand: async (command) => `signed:${(command as { command_id: string }).command_id}`,
+      signCommand: async (command) => ({
+        signature: `signed:${(command as { command_id: string }).command_id}`,
+        certificate: 'certificate',
+      }),
+      refreshCommand: async (command) => command,
       publicKeys: async () => ({ keys: [] }),
     },
     addresses: createAddressBook({ records }),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { deriveSigningKey } from '../../shared/adapters/signing-key.ts';
+import { KMSClient } from '@aws-sdk/client-kms';
+import { createKmsRootSigner } from '../../shared/adapters/kms-root-signer.ts';
 import { createTokenAuthority } from '../../shared/adapters/token-authority.ts';
 import { systemClock } from '../../shared/runtime/system.ts';
 
@@ -53,11 +53,8 @@ export async function openDeployment(endpoint: string, outputsFile: string, stac
   const rest = `${endpoint}/restapis/${output('api', 'ApiId')}/v1/_user_request_`;
   const urls = { heartbeat: output('api', 'HeartbeatUrl'), routes: output('api', 'RoutesUrl') };
   const queueUrl = output('operations', 'EventsQueueUrl');
-  const secret = await new SecretsManagerClient({}).send(
-    new GetSecretValueCommand({ SecretId: output('api', 'SigningSecretArn') }),
-  );
-  const privateKey = deriveSigningKey(secret.SecretString ?? '');
-  const authority = createTokenAuthority({ clock: systemClock, privateKey });
+  const root = createKmsRootSigner({ client: new KMSClient({}), keyIds: [output('api', 'SigningKeyAlias')] });
+  const authority = createTokenAuthority({ clock: systemClock, root });
   return {
     call: (method, path, options = {}) => send(method, rest + path, options),
     hot: (entry, method, path, options = {}) => send(method, functionUrl(endpoint, urls[entry]) + path, options),

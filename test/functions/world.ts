@@ -4,7 +4,8 @@ import jwt from 'jsonwebtoken';
 import { createControlPlane } from '../../local/control-plane.ts';
 import type { ControlPlane } from '../../local/control-plane.ts';
 import type { GatewayRequest } from '../../local/gateway.ts';
-import { deriveSigningKey } from '../../shared/adapters/signing-key.ts';
+import { createLocalRootSigner } from '../../shared/adapters/local-root-signer.ts';
+import { generateSigningKey } from '../../shared/adapters/signing-key.ts';
 import { err } from '../../shared/domain/result.ts';
 import { incarnation, nodeEpoch, nodeId } from '../../shared/domain/ids.ts';
 import type { Logger } from '../../shared/ports.ts';
@@ -72,7 +73,7 @@ export async function apiWorld(seed = 1): Promise<ApiWorld> {
     nodes: {
       push: (node) => Promise.resolve(err({ code: 'NODE_UNREACHABLE', message: `${node.nodeId} is not there` })),
     },
-    signingKey: deriveSigningKey('the secret of a control plane that lives for one test'),
+    root: createLocalRootSigner({ privateKey: generateSigningKey() }),
     clock,
     timers,
     random,

@@ -2,7 +2,7 @@ import type { APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
 import { functionAccess } from '../../infra/access.ts';
 import type { FunctionName } from '../../infra/access.ts';
 import { API_ENTRIES } from '../../infra/front-door.ts';
-import type { ApiEntry } from '../../infra/front-door.ts';
+import type { ApiEntry, HOT_ENTRIES } from '../../infra/front-door.ts';
 import { createAslRunner } from '../../local/asl-runner.ts';
 import { loadDefinitions } from '../../local/control-plane.ts';
 import { matchFrontDoor } from '../../local/gateway.ts';
@@ -10,8 +10,8 @@ import * as authorizer from '../../functions/authorizer.ts';
 import * as detectFailures from '../../functions/detect-failures.ts';
 import * as operationStep from '../../functions/operation-step.ts';
 import * as reconcile from '../../functions/reconcile.ts';
-import { deriveSigningKey } from '../../shared/adapters/signing-key.ts';
-import { err } from '../../shared/domain/result.ts';
+import { createLocalRootSigner } from '../../shared/adapters/local-root-signer.ts';
+import { generateSigningKey } from '../../shared/adapters/signing-key.ts';
 import type { Deps, OperationStarter, Timers } from '../../shared/ports.ts';
 import type { ApiHandler } from '../../shared/runtime/api-handler.ts';
 import { composeDeps } from '../../shared/runtime/deps.ts';
@@ -34,6 +34,14 @@ export interface AccessWorld {
   /** The next start of an operation fails, as Step Functions may. */
   failNextStart(): void;
   call(method: string, path: string, options: CallOptions): Promise<Readonly<Record<string, unknown>>>;
+  /** By the Function URL of a hot entry: the function checks the token itself. */
+  callHot(
+    entry: (typeof HOT_ENTRIES)[number],
+    method: string,
+    path: string,
+    token: string,
+    body?: unknown,
+  ): Promise<void>;
   runDetector(): Promise<void>;
   runReconcile(): Promise<void>;
   close(): Promise<void>;
@@ -82,18 +90,18 @@ export async function accessWorld(): Promise<AccessWorld> {
       return Promise.reject(new Error('Step Functions did not answer'));
     },
   } satisfies OperationStarter);
-  const signingKey = deriveSigningKey('the secret of a control plane that lives for one test');
+  const root = recorder.root(createLocalRootSigner({ privateKey: generateSigningKey() }));
   const newDeps = (): Deps =>
     composeDeps({
       store,
-      nodes: { push: (node) => Promise.resolve(err({ code: 'NODE_UNREACHABLE', message: node.nodeId })) },
+      nodes: recorder.nodes(),
       operations,
-      signingKey,
+      root,
       clock,
       timers,
       random,
       log,
-      settings: { leaseProfile: 'standard', pushToNodes: false, defaultReplicationFactor: 3 },
+      settings: { leaseProfile: 'standard', pushToNodes: true, defaultReplicationFactor: 3 },
     });
   const sources = Object.fromEntries(
     Object.keys(functionAccess).map((name) => [name, fixedRuntime({ deps: newDeps(), answers: 'checked' })]),
@@ -136,6 +144,19 @@ export async function accessWorld(): Promise<AccessWorld> {
       const parsed = JSON.parse(answer.body) as Record<string, unknown>;
       if (answer.statusCode !== 200) throw new Error(`${method} ${path}: ${answer.body}`);
       return parsed;
+    },
+    callHot: async (entry, method, path, token, body) => {
+      const [rawPath = path, rawQueryString = ''] = path.split('?');
+      const event = {
+        version: '2.0',
+        rawPath,
+        rawQueryString,
+        headers: { authorization: `Bearer ${token}` },
+        requestContext: { requestId: `r-${requests++}`, http: { method } },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      } as unknown as ApiEvent;
+      const answer = await recorder.as(entry, () => entries[entry](event));
+      if (answer.statusCode !== 200) throw new Error(`${method} ${path}: ${answer.body}`);
     },
     runDetector: () => recorder.as('detect-failures', () => detect()),
     runReconcile: () => recorder.as('reconcile', tick),

@@ -137,6 +137,7 @@ beforeAll(async () => {
   for (const path of ['/config/replication', '/operations', '/healthz', '/openapi.json']) await get(path);
   await get('/audit', { entity: 'node:node-1' });
   await get('/routes/cities', { key: 'berlin' });
+  await world.callHot('routes', 'GET', '/routes/cities?key=berlin', admin);
   await world.call('POST', '/routes/cities/batch', { token: admin, body: { keys: ['berlin'] } });
   await world.call('POST', '/auth/token', { token: admin, body: { scope: 'data', tables: ['*'], access: 'read' } });
 
@@ -254,6 +255,19 @@ describe('what a function does is what it is declared to do', () => {
   });
 });
 
+describe('root keys and nodes', () => {
+  test.each(names)('%s', (name) => {
+    const touched = world.recorder.touchedBy(name);
+    const { rootKeys, pushes } = functionAccess[name];
+    expect({ name, gets: touched.has('kms:GetPublicKey'), signs: touched.has('kms:Sign') }).toEqual({
+      name,
+      gets: rootKeys !== undefined,
+      signs: rootKeys === 'sign',
+    });
+    expect({ name, pushes: touched.has('push') }).toEqual({ name, pushes: pushes === true });
+  });
+});
+
 describe('a role allows what its function is declared to do, and no more (template only)', () => {
   const built = templates();
   const functions = [built.api, built.operations].flatMap((template) =>
@@ -295,7 +309,8 @@ describe('a role allows what its function is declared to do, and no more (templa
     );
     expect(Object.fromEntries(allowed)).toEqual(declared);
     const actions = new Set(statements.flatMap((statement) => statement.actions));
-    expect(actions.has('secretsmanager:GetSecretValue')).toBe(access.signingSecret);
+    expect(actions.has('kms:GetPublicKey')).toBe(access.rootKeys !== undefined);
+    expect(actions.has('kms:Sign')).toBe(access.rootKeys === 'sign');
     expect(actions.has('states:StartExecution')).toBe(access.startsOperations === true);
     expect(actions.has('states:SendTaskSuccess')).toBe(access.answersTasks === true);
     expect(actions.has('events:PutEvents')).toBe(access.publishes === true);

@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { tableActions } from '../../infra/access.ts';
 import type { FunctionName, TableMode } from '../../infra/access.ts';
-import type { MetadataStore, OperationStarter, StoreTable } from '../../shared/ports.ts';
+import { err } from '../../shared/domain/result.ts';
+import type { MetadataStore, NodeClient, OperationStarter, RootSigner, StoreTable } from '../../shared/ports.ts';
 
 /** Notes what each function does to tables and operations while it runs, as the actions that its role must allow. */
 export class AccessRecorder {
@@ -67,6 +68,30 @@ export class AccessRecorder {
       failTask: (token, code, message) => {
         this.note('states:SendTaskFailure');
         return starter.failTask(token, code, message);
+      },
+    };
+  }
+
+  /** KMS as the functions use it. */
+  root(root: RootSigner): RootSigner {
+    return {
+      sign: (data) => {
+        this.note('kms:Sign');
+        return root.sign(data);
+      },
+      publicKeys: () => {
+        this.note('kms:GetPublicKey');
+        return root.publicKeys();
+      },
+    };
+  }
+
+  /** Nodes, none of which can be reached: what is pushed is only noted. */
+  nodes(): NodeClient {
+    return {
+      push: (node) => {
+        this.note('push');
+        return Promise.resolve(err({ code: 'NODE_UNREACHABLE', message: `${node.nodeId} is not there` }));
       },
     };
   }

@@ -25,7 +25,7 @@ function physicalNames(stage: Templates): readonly string[] {
           .map(([, value]) => String(value)),
     ),
   );
-  const named = ['AWS::Events::EventBus', 'AWS::SecretsManager::Secret', 'AWS::ApiGateway::RestApi'].flatMap((type) =>
+  const named = ['AWS::Events::EventBus', 'AWS::ApiGateway::RestApi'].flatMap((type) =>
     all(stage).flatMap((template) => resourcesOf(template, type).map(({ Properties }) => String(Properties['Name']))),
   );
   return [...names, ...named];
@@ -76,12 +76,11 @@ describe('data at rest (template only: emulators keep none of it)', () => {
         },
       });
     }
-    for (const secret of resourcesOf(of[stage].data, 'AWS::SecretsManager::Secret')) {
-      expect(secret.DeletionPolicy).toBe(policy);
-    }
+    const keys = resourcesOf(of[stage].data, 'AWS::KMS::Key');
+    expect(keys.map(({ DeletionPolicy }) => DeletionPolicy)).toEqual([policy]);
   });
 
-  test('a customer key rotates and holds tables, secret and queues', () => {
+  test('a customer key rotates and holds tables and queues', () => {
     const keyOf = (value: unknown): void =>
       expect(JSON.stringify(value)).toMatch(/"Key[0-9A-F]{8}|KeyArn|ExportsOutput\w+Key/);
     withKey.data.hasResourceProperties('AWS::KMS::Key', { EnableKeyRotation: true });
@@ -89,13 +88,15 @@ describe('data at rest (template only: emulators keep none of it)', () => {
       expect(table.Properties['SSESpecification']).toMatchObject({ SSEType: 'KMS' });
       keyOf(table.Properties['SSESpecification']);
     }
-    for (const secret of resourcesOf(withKey.data, 'AWS::SecretsManager::Secret')) keyOf(secret.Properties['KmsKeyId']);
     const queues = resourcesOf(withKey.operations, 'AWS::SQS::Queue');
     expect(queues).toHaveLength(3);
     for (const queue of queues) keyOf(queue.Properties['KmsMasterKeyId']);
   });
 
-  test('without one there is no key to pay for', () => of.prod.data.resourceCountIs('AWS::KMS::Key', 0));
+  test('without one there is no key to pay for but the root', () => {
+    const keys = resourcesOf(of.prod.data, 'AWS::KMS::Key');
+    expect(keys.map(({ Properties }) => Properties['KeySpec'])).toEqual(['ECC_NIST_P256']);
+  });
 });
 
 test.each<[Stage, number, string]>([
@@ -126,6 +127,8 @@ test.each([
   { region: 'mars' },
   { encryption: 'none' },
   { detectorConcurrency: 'many' },
+  { signingKeys: '1,1' },
+  { signingKeys: 'one' },
 ])('a wrong context is refused by name: %j', (context) => {
   expect(() => templates(context)).toThrow(`context ${Object.keys(context)[0]}`);
 });

@@ -1,34 +1,18 @@
 import { createHmac, createPublicKey, verify } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import jwt from 'jsonwebtoken';
-import {
-  deriveSigningKey,
-  generateSigningKey,
-  parseSigningKey,
-  publicJwk,
-  signingKeyToPem,
-} from '../../shared/adapters/signing-key.ts';
+import { generateSigningKey, parseSigningKey, publicJwk, signingKeyToPem } from '../../shared/adapters/signing-key.ts';
+import { createLocalRootSigner } from '../../shared/adapters/local-root-signer.ts';
 import { createTokenAuthority } from '../../shared/adapters/token-authority.ts';
+import { certificateSchema } from '../../shared/contracts/certificates.ts';
 import { incarnation, nodeEpoch, nodeId } from '../../shared/domain/ids.ts';
 import type { TokenClaims } from '../../shared/ports.ts';
 import { ManualClock } from '../support/environment.ts';
 
 const HOUR_MS = 3_600_000;
-const SECRET = 'the random text of a secret, 64 characters long, for this test..';
 
 describe('signing key', () => {
-  test('the same secret gives the same key, another one another', () => {
-    const [first, again, other] = [SECRET, SECRET, `${SECRET}!`].map(
-      (secret) => publicJwk(deriveSigningKey(secret)).kid,
-    );
-    expect(again).toBe(first);
-    expect(other).not.toBe(first);
-  });
-
-  test('a secret that is too short is refused', () => {
-    expect(() => deriveSigningKey('short')).toThrow('at least 32 characters');
-  });
-
   test('a key survives PEM and JWK', () => {
     const key = generateSigningKey();
     const jwk = JSON.stringify(key.export({ format: 'jwk' }));
@@ -46,8 +30,10 @@ describe('signing key', () => {
 
 describe('token authority', () => {
   const clock = new ManualClock();
-  const key = deriveSigningKey(SECRET);
-  const authority = createTokenAuthority({ clock, privateKey: key });
+  const key = generateSigningKey();
+  const authorityOf = (privateKey: KeyObject, honoured: readonly KeyObject[] = [], at: ManualClock = clock) =>
+    createTokenAuthority({ clock: at, root: createLocalRootSigner({ privateKey, honoured }) });
+  const authority = authorityOf(key);
   const node = {
     kind: 'node',
     nodeId: nodeId('node-101'),
@@ -90,7 +76,7 @@ describe('token authority', () => {
 
   test('a token ends when it said it would', async () => {
     const later = new ManualClock(clock.wallMs());
-    const sameKey = createTokenAuthority({ clock: later, privateKey: key });
+    const sameKey = authorityOf(key, [], later);
     const token = await sameKey.issue({ kind: 'admin', name: 'ann' }, 60_000);
     later.advance(59_000);
     expect(await sameKey.verify(token)).toMatchObject({ ok: true });
@@ -101,8 +87,8 @@ describe('token authority', () => {
   test('tokens of a retired key are honoured, tokens of a foreign key are not', async () => {
     const token = await authority.issue({ kind: 'admin', name: 'ann' }, HOUR_MS);
     const successor = generateSigningKey();
-    const heir = createTokenAuthority({ clock, privateKey: successor, retiredKeys: [key] });
-    const stranger = createTokenAuthority({ clock, privateKey: successor });
+    const heir = authorityOf(successor, [key]);
+    const stranger = authorityOf(successor);
     expect(await heir.verify(token)).toMatchObject({ ok: true });
     expect(await stranger.verify(token)).toMatchObject({ ok: false, error: { code: 'TOKEN_INVALID' } });
   });
@@ -155,17 +141,15 @@ describe('token authority', () => {
     expect(await authority.verify(token)).toMatchObject({ ok: false, error: { code: 'TOKEN_INVALID' } });
   });
 
-  test('a command is signed over its canonical form', async () => {
+  test('a command is signed over its canonical form, by the key in its certificate', async () => {
     const command = { b: [2, 1], a: 'x', nested: { z: null, y: 1.5 } };
-    const signature = await authority.signCommand(command);
+    const { signature, certificate } = await authority.signCommand(command);
     const text = Buffer.from(canonicalize({ nested: { y: 1.5, z: null }, a: 'x', b: [2, 1] }) ?? '');
+    const claims = certificateSchema.parse(jwt.verify(certificate, createPublicKey(key), { clockTimestamp: nowS }));
+    expect(claims.purpose).toBe('command');
+    const certified = createPublicKey({ key: claims.key, format: 'jwk' });
     const check = (data: Buffer): boolean =>
-      verify(
-        'sha256',
-        data,
-        { key: createPublicKey(key), dsaEncoding: 'ieee-p1363' },
-        Buffer.from(signature, 'base64url'),
-      );
+      verify('sha256', data, { key: certified, dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url'));
     expect(check(text)).toBe(true);
     expect(check(Buffer.from(text.toString().replace('1.5', '1.6')))).toBe(false);
   });

@@ -9,7 +9,8 @@ import { inSyncReplicas } from '../../shared/domain/shard.ts';
 import type { LeaseProfileName } from '../../shared/domain/lease.ts';
 import { LEASE_PROFILES } from '../../shared/domain/lease.ts';
 import type { Deps } from '../../shared/ports.ts';
-import { deriveSigningKey } from '../../shared/adapters/signing-key.ts';
+import { createLocalRootSigner } from '../../shared/adapters/local-root-signer.ts';
+import { generateSigningKey } from '../../shared/adapters/signing-key.ts';
 import { SqliteStore } from '../../shared/store/sqlite-store.ts';
 import { SimulatedControlPlane } from './control-plane.ts';
 import type { World } from './control-plane.ts';
@@ -149,7 +150,7 @@ class Simulation implements FaultyCluster {
     const same = <T>(value: T): T => value;
     this.controlPlane = new SimulatedControlPlane(this.world, {
       store: this.store,
-      signingKey: deriveSigningKey(`the signing key of a simulated cluster, seed ${options.seed}`),
+      root: createLocalRootSigner({ privateKey: generateSigningKey() }),
       leaseProfile: profile,
       alter: mistakes.alterDeps ?? same,
     });

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import type { KeyObject } from 'node:crypto';
 import { createAslRunner } from '../../local/asl-runner.ts';
 import type { AslRunner } from '../../local/asl-runner.ts';
 import { createGateway } from '../../local/gateway.ts';
@@ -11,7 +10,7 @@ import { fixedRuntime } from '../../shared/runtime/runtime.ts';
 import type { RuntimeSource } from '../../shared/runtime/runtime.ts';
 import { runDetector } from '../../shared/usecases/detect-failures.ts';
 import { reconcileOnce } from '../../shared/usecases/reconcile.ts';
-import type { Deps, MetadataStore } from '../../shared/ports.ts';
+import type { Deps, MetadataStore, RootSigner } from '../../shared/ports.ts';
 import type { NetworkAnswer, NetworkRequest, SimulatedNetwork } from './network.ts';
 import { processStore } from './process-store.ts';
 import type { StoreClimate } from './process-store.ts';
@@ -32,7 +31,7 @@ export interface World {
 
 export interface ControlPlaneOptions {
   readonly store: MetadataStore;
-  readonly signingKey: KeyObject;
+  readonly root: RootSigner;
   readonly leaseProfile: LeaseProfileName;
   /** Wraps the dependencies of every process; planted mistakes come in here. */
   readonly alter: (deps: Deps) => Deps;
@@ -172,7 +171,7 @@ export class SimulatedControlPlane {
       store: processStore(this.options.store, time, process, random.fork('store'), climate),
       nodes: nodeClient(network, { host: CONTROL_PLANE.host, process }),
       operations: this.operations,
-      signingKey: this.options.signingKey,
+      root: this.options.root,
       clock: process.clock,
       timers: process.timers,
       random,

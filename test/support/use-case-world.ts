@@ -81,7 +81,8 @@ export function useCaseWorld(options: { timers?: Deps['timers']; clock?: Deps['c
     tokens: {
       issue: async (claims) => `token:${JSON.stringify(claims)}`,
       verify: async () => ({ ok: false, error: { code: 'TOKEN_INVALID', message: 'not used here' } }),
-      signCommand: async () => 'signature',
+      signCommand: async () => ({ signature: 'signature', certificate: 'certificate' }),
+      refreshCommand: async (command) => command,
       publicKeys: async () => ({ keys: [] }),
     },
     clock: options.clock ?? world.clock,

@@ -1,7 +1,9 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import jsonwebtoken from 'jsonwebtoken';
 import type { DurableMeta, Environment, ShardHost } from '../../../data-node/ports.ts';
+import { CERTIFICATE_TYPE } from '../../../shared/contracts/certificates.ts';
 import type { NodeCommand } from '../../../shared/contracts/node/commands.ts';
 import { seededRandom } from '../../simulation/random.ts';
 import { VirtualTime } from '../../simulation/virtual-time.ts';
@@ -10,19 +12,50 @@ import { VirtualTime } from '../../simulation/virtual-time.ts';
 export function testAuthority() {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const jwk = publicKey.export({ format: 'jwk' });
+  /** A key of a process, certified by the root; `claims` and `type` may make the certificate a bad one. */
+  const certifiedKey = (
+    claims: Readonly<Record<string, unknown>>,
+    type: string = CERTIFICATE_TYPE,
+  ): CertifiedTestKey => {
+    const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { x, y } = pair.publicKey.export({ format: 'jwk' });
+    const payload = {
+      iss: 'shardkeeper',
+      key: { kty: 'EC', crv: 'P-256', x, y },
+      iat: 0,
+      exp: 4_000_000_000,
+      ...claims,
+    };
+    const certificate = jsonwebtoken.sign(payload, privateKey, {
+      algorithm: 'ES256',
+      keyid: 'k1',
+      header: { alg: 'ES256', typ: type },
+    });
+    return { privateKey: pair.privateKey, certificate };
+  };
   return {
     jwks: { keys: [{ kty: 'EC', crv: 'P-256', x: jwk.x ?? '', y: jwk.y ?? '', kid: 'k1', alg: 'ES256' }] },
     privateKey,
     token: (claims: Readonly<Record<string, unknown>>): string =>
       jsonwebtoken.sign({ iss: 'shardkeeper', ...claims }, privateKey, { algorithm: 'ES256', keyid: 'k1' }),
-    signed: (command: NodeCommand & Readonly<Record<string, unknown>>) => ({
+    certifiedKey,
+    signed: (
+      command: NodeCommand & Readonly<Record<string, unknown>>,
+      by: CertifiedTestKey = certifiedKey({ purpose: 'command' }),
+    ) => ({
       ...command,
       signature: sign('sha256', Buffer.from(canonicalize(command) ?? ''), {
-        key: privateKey,
+        key: by.privateKey,
         dsaEncoding: 'ieee-p1363',
       }).toString('base64url'),
+      certificate: by.certificate,
     }),
   };
+}
+
+export interface CertifiedTestKey {
+  readonly privateKey: KeyObject;
+  readonly certificate: string;
 }
 
 export const command = (overrides: Partial<NodeCommand> = {}): NodeCommand => ({

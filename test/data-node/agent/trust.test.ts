@@ -14,7 +14,12 @@ describe('commands', () => {
     const authority = testAuthority();
     const recorder = recordingHost();
     const { environment } = virtualEnvironment('node-101');
-    const gate = new CommandGate({ nodeId: 'node-101', host: recorder.host, log: environment.log });
+    const gate = new CommandGate({
+      nodeId: 'node-101',
+      host: recorder.host,
+      log: environment.log,
+      clock: environment.clock,
+    });
     gate.useKeys(keyRing(authority.jwks));
     return { authority, gate, recorder };
   };
