@@ -7,6 +7,7 @@ import type {
   NodeEpoch,
   NodeId,
   OperationId,
+  PackId,
   PageId,
   ReplicaId,
   Revision,
@@ -15,6 +16,7 @@ import type {
   TableName,
 } from './domain/ids.ts';
 import type { LivenessRecord } from './domain/lease.ts';
+import type { LivenessPack } from './domain/liveness-pack.ts';
 import type {
   AuditEntry,
   CommandBatch,
@@ -29,7 +31,10 @@ import type {
   NodeReplica,
   NodeStatsRecord,
   OpenIntent,
+  OpenOperation,
+  OperationPart,
   OperationRecord,
+  OwnedShard,
   PageHeader,
   RootSeparator,
   ShardLocator,
@@ -175,6 +180,8 @@ export interface Entities {
   node: { id: { nodeId: NodeId }; partition: Record<never, never>; value: NodeRecord };
   /** Partition: one of LIVENESS_BUCKETS, by hash of the node id. Sorted by node id. */
   liveness: { id: { nodeId: NodeId }; partition: { bucket: number }; value: LivenessRecord };
+  /** Liveness table; partition: one of LIVENESS_BUCKETS, by hash of the pack id. Leases of nodes behind a relay. */
+  livenessPack: { id: { packId: PackId }; partition: { bucket: number }; value: LivenessPack };
   /** Liveness table; partition: one of LIVENESS_BUCKETS, as for liveness. Sorted by node id. */
   nodeStats: { id: { nodeId: NodeId }; partition: { bucket: number }; value: NodeStatsRecord };
   /** Partition: all tables. Sorted by name. */
@@ -193,6 +200,16 @@ export interface Entities {
   config: { id: { configKey: string }; partition: Record<never, never>; value: ConfigRecord };
   /** Partition: all operations. Sorted by operation id, which is time-ordered. */
   operation: { id: { operationId: OperationId }; partition: Record<never, never>; value: OperationRecord };
+  /** Operations table; partition: all operations that have not ended. Sorted by operation id. */
+  openOperation: { id: { operationId: OperationId }; partition: Record<never, never>; value: OpenOperation };
+  /** Operations table; partition: the operation. Sorted by number. */
+  operationPart: {
+    id: { operationId: OperationId; number: number };
+    partition: { operationId: OperationId };
+    value: OperationPart;
+  };
+  /** Topology table; partition: all shards that an operation owns. Sorted by shard id. */
+  ownedShard: { id: { shardId: ShardId }; partition: Record<never, never>; value: OwnedShard };
   /** Partition: the node. Sorted by command id, which is time-ordered. */
   command: { id: { nodeId: NodeId; commandId: CommandId }; partition: { nodeId: NodeId }; value: CommandRecord };
   commandBatch: { id: { batchId: string }; partition: { batchId: string }; value: CommandBatch };
@@ -257,7 +274,7 @@ export interface RecordConflict {
 
 /** Entities that may change without an audit entry (I-16 names them): observations, deliveries, derived indexes. */
 export type UnauditedKind =
-  'liveness' | 'nodeStats' | 'detector' | 'idempotency' | 'command' | 'commandBatch' | 'separator';
+  'liveness' | 'livenessPack' | 'nodeStats' | 'detector' | 'idempotency' | 'command' | 'commandBatch' | 'separator';
 export type UnauditedWrite = Extract<RecordWrite, { entity: UnauditedKind }>;
 
 /** One audited mutation: its writes, its audit entry and its events commit in one transaction, or none does. */
@@ -297,6 +314,17 @@ export interface Records {
   observeAll(writes: readonly UnauditedWrite[]): Promise<Result<void, RecordConflict>>;
 }
 
+/**
+ * The one way to read liveness: a node's lease lives in its own item or in a pack (L1), and only here the two are put together.
+ * All reads are strong. What is read is a basis for conditional writes, which name the node epoch.
+ */
+export interface LivenessReader {
+  /** Liveness of some nodes. Nodes that do not exist are missing. Throws StoreError UNAVAILABLE if a lease keeps moving. */
+  of(nodeIds: Iterable<NodeId>): Promise<ReadonlyMap<NodeId, LivenessRecord>>;
+  /** Every node's liveness: a fixed number of queries, and one item for each pack. A lease that moves just then is left out. */
+  all(): Promise<LivenessRecord[]>;
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Shard directory (DESIGN section 4).
 // ---------------------------------------------------------------------------------------------------------------------
@@ -333,6 +361,26 @@ export interface ShardDirectory {
    * `to.generation` must be `from.shard.generation + 1`; bounds must be equal.
    */
   replaceWrites(from: LocatedShard, to: ShardDescriptor): readonly RecordWrite[];
+  /**
+   * The writes that commit a split (S1): parent shrunk, child inserted with its locator and replica rows, the page header's generation and
+   * count raised. PAGE_FULL: call `makeRoom` first. RACED: the page changed since the shard was located; locate it again.
+   */
+  splitWrites(
+    from: LocatedShard,
+    parts: { readonly parent: ShardDescriptor; readonly child: ShardDescriptor },
+    audit: { principal: string; action: string },
+  ): Promise<Pick<Change, 'writes' | 'audit'> | 'PAGE_FULL' | 'RACED'>;
+  /**
+   * The writes that commit a merge (S2): the left shard widened, the right one removed with its locator and replica rows, the headers of
+   * both pages changed; where the shards are in two pages, the border between the pages moves. RACED: locate both again.
+   */
+  mergeWrites(
+    parts: { readonly left: LocatedShard; readonly right: LocatedShard },
+    merged: ShardDescriptor,
+    audit: { principal: string; action: string },
+  ): Promise<Pick<Change, 'writes' | 'audit'> | 'RACED'>;
+  /** Splits a full page into two halves, so that a shard can be inserted. Does nothing if the page has room or is gone. */
+  makeRoom(page: PageId, audit: { principal: string; action: string }): Promise<void>;
   /**
    * Appends contiguous shards at the high end of a table under construction, in transactions of at most 100 items with
    * audit entries for each shard. Idempotent: shards that exist already (same shard id) are left as they are. Raises DIRECTORY_MISMATCH as a Bug if
@@ -432,8 +480,13 @@ export interface AddressBook {
 
 /** Starts and answers state machines. */
 export interface OperationStarter {
-  /** Starts the operation's state machine; the execution's name is the operation id. An execution that exists already is success. */
-  start(type: string, operationId: OperationId): Promise<{ executionArn: string }>;
+  /**
+   * Starts execution number `run` (1 if left out) of the operation's state machine, under the name of `executionName` (ADR 0006). An
+   * execution that exists already is success.
+   */
+  start(type: string, operationId: OperationId, run?: number): Promise<{ executionArn: string }>;
+  /** True while execution number `run` is under way; false if it ended or was never started. */
+  isRunning(type: string, operationId: OperationId, run: number): Promise<boolean>;
   /** Completes a waiting task token. An unknown or finished token is ignored (the wait timed out or was redriven). */
   succeedTask(taskToken: string, output: Json): Promise<void>;
   failTask(taskToken: string, code: string, message: string): Promise<void>;
@@ -521,6 +574,7 @@ export interface TokenAuthority {
 /** What every use case gets. */
 export interface Deps {
   readonly records: Records;
+  readonly liveness: LivenessReader;
   readonly directory: ShardDirectory;
   readonly commands: CommandDispatcher;
   readonly addresses: AddressBook;

@@ -75,6 +75,7 @@ export function firstDescriptor(
     dataLoss: false,
     createdAtMs: nowMs,
     leaderSinceMs: nowMs,
+    boundsSinceMs: nowMs,
   };
 }
 

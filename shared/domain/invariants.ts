@@ -9,7 +9,7 @@ import type { Replica, ShardDescriptor } from './shard.ts';
  * and over one committed change of a descriptor or of a Liveness item. The simulation runs them after every commit.
  * What only data nodes and clients can witness (I-4 in time, I-5, I-6) is checked in test/simulation from their events.
  */
-export type InvariantNumber = 'I-1' | 'I-2' | 'I-3' | 'I-4' | 'I-5' | 'I-6' | 'I-7' | 'I-8' | 'I-16';
+export type InvariantNumber = 'I-1' | 'I-2' | 'I-3' | 'I-4' | 'I-5' | 'I-6' | 'I-7' | 'I-8' | 'I-9' | 'I-16';
 
 export interface Violation {
   readonly invariant: InvariantNumber;

@@ -98,6 +98,8 @@ export interface ShardDescriptor {
   readonly createdAtMs: number;
   /** Wall clock of the last change of leader. For display. */
   readonly leaderSinceMs: number;
+  /** Wall clock of the split or merge that gave the shard its bounds, or of its creation: keeps splits and merges from chasing each other. */
+  readonly boundsSinceMs: number;
 }
 
 /** Majority of `replicationFactor` (>= 1). */

@@ -1,5 +1,5 @@
 import type { EncodedKey, PageId, TableId } from '../domain/ids.ts';
-import { rangeContains } from '../domain/keys.ts';
+import { compareKeys, rangeContains } from '../domain/keys.ts';
 import type { PageHeader } from '../domain/records.ts';
 import { StoreError } from '../ports.ts';
 import type { LocatedShard, MetadataStore, Records, Stored, StoredItem } from '../ports.ts';
@@ -120,7 +120,8 @@ export class DirectoryLookup {
       if (right === null) return; // removed meanwhile; the next attempt reads the root anew
       header = right.value;
       this.#root.learn(header);
-      if (covers(header, key)) return;
+      // Past the key: a merge is moving the border; the next attempt reads the root anew.
+      if (covers(header, key) || compareKeys(key, header.low) < 0) return;
     }
     throw new StoreError(
       'UNAVAILABLE',
@@ -147,6 +148,11 @@ export class DirectoryLookup {
     }
     const header = first.header.value;
     this.#root.learn(header);
+    if (compareKeys(key, header.low) < 0) {
+      // A merge moved the border: the key belongs to a page on the left now, which the stored root knows.
+      this.#root.forget(tableId, page);
+      return null;
+    }
     if (!covers(header, key)) {
       await this.#followRight(header, key);
       return null;

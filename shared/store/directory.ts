@@ -7,6 +7,7 @@ import { StoreError } from '../ports.ts';
 import type { LocatedShard, MetadataStore, RecordPage, Records, ShardDirectory } from '../ports.ts';
 import { DirectoryLookup } from './directory-lookup.ts';
 import { appendShards } from './directory-append.ts';
+import { mergeWrites, splitWrites } from './directory-bounds.ts';
 import { splitPage } from './directory-pages.ts';
 import type { PageChangeAudit, PageSplit } from './directory-pages.ts';
 import { removeFirstShards } from './directory-remove.ts';
@@ -56,6 +57,11 @@ export function createDirectory(
     },
     resolve: (pointers) => resolve({ records, reader }, pointers),
     replaceWrites,
+    splitWrites: (from, parts, audit) => splitWrites(records, from, parts, audit),
+    mergeWrites: (parts, merged, audit) => mergeWrites(records, parts, merged, audit),
+    makeRoom: async (page, audit) => {
+      await splitPage(dependencies, page, audit);
+    },
     append: (tableId, shards, audit) => appendShards(dependencies, tableId, shards, audit),
     removeFirst: (tableId, limit, audit) => removeFirstShards(dependencies, tableId, limit, audit),
     splitPage: (page, audit) => splitPage(dependencies, page, audit),

@@ -5,6 +5,7 @@ import {
   checkTransition,
 } from '../../shared/domain/invariants.ts';
 import type { Violation } from '../../shared/domain/invariants.ts';
+import { checkMerge, checkSplit } from '../../shared/domain/structure-invariants.ts';
 import { compareKeys } from '../../shared/domain/keys.ts';
 import type { NodeId } from '../../shared/domain/ids.ts';
 import type { LivenessRecord } from '../../shared/domain/lease.ts';
@@ -22,7 +23,7 @@ export class MetadataWatch {
   /** Who led a shard, epoch by epoch. */
   readonly leaders = new Map<string, { nodeId: NodeId; epoch: number }[]>();
   /** Commits seen, and descriptor changes among them that raised the epoch. */
-  readonly counts = { commits: 0, descriptorChanges: 0, leaderChanges: 0, fences: 0 };
+  readonly counts = { commits: 0, descriptorChanges: 0, leaderChanges: 0, fences: 0, splits: 0, merges: 0 };
   private readonly shardIdsUsed = new Set<string>();
   private readonly replicaIdsUsed = new Set<string>();
   private readonly receipts = new Map<string, { epoch: number; generation: number }>();
@@ -68,6 +69,7 @@ export class MetadataWatch {
       } else if (table === 'liveness' && pk.startsWith('L#')) this.livenessChanged(write.before, write.after);
       else if (table === 'catalog' && sk.startsWith('T#')) this.tableChanged(write.before, write.after);
     }
+    this.boundsChanged(put, deleted);
     for (const shard of put.values()) this.descriptorPut(shard);
     for (const shard of deleted.values()) if (!put.has(shard.shardId)) this.descriptorDeleted(shard);
   }
@@ -83,9 +85,34 @@ export class MetadataWatch {
     }
   }
 
+  /** A split or a merge in the commit: checked as a whole (S1, S2) and taken into the picture. What is left are changes of single descriptors. */
+  private boundsChanged(put: Map<string, ShardDescriptor>, deleted: Map<string, ShardDescriptor>): void {
+    for (const after of [...put.values()]) {
+      const before = this.shards.get(after.shardId);
+      if (before === undefined || before.endKey === after.endKey) continue;
+      const born = [...put.values()].find(
+        (shard) => !this.shards.has(shard.shardId) && shard.startKey === after.endKey,
+      );
+      const gone = [...deleted.values()].find((shard) => !put.has(shard.shardId) && shard.startKey === before.endKey);
+      if (born !== undefined) {
+        checkSplit(before, after, born).forEach(this.report);
+        this.counts.splits++;
+        this.take(after);
+      } else if (gone !== undefined) {
+        const receipt = (shardId: string, replicaId: string): { epoch: number; generation: number } | null =>
+          this.receipts.get(`${shardId}/${replicaId}`) ?? null;
+        checkMerge(before, this.shards.get(gone.shardId) ?? gone, after, receipt).forEach(this.report);
+        this.counts.merges++;
+        this.shards.delete(gone.shardId);
+        deleted.delete(gone.shardId);
+        this.take(after);
+      } else continue; // reported as a change of bounds by checkTransition
+      put.delete(after.shardId);
+    }
+  }
+
   private descriptorPut(shard: ShardDescriptor): void {
     const before = this.shards.get(shard.shardId);
-    this.shards.set(shard.shardId, shard);
     if (before === undefined) {
       if (this.shardIdsUsed.has(shard.shardId))
         this.report({ invariant: 'I-2', rule: null, subject: shard.shardId, message: 'a shard id was used again' });
@@ -102,6 +129,12 @@ export class MetadataWatch {
         replicaIdUsed: (replicaId) => this.replicaIdsUsed.has(replicaId),
       }).forEach(this.report);
     }
+    this.take(shard);
+  }
+
+  private take(shard: ShardDescriptor): void {
+    const before = this.shards.get(shard.shardId);
+    this.shards.set(shard.shardId, shard);
     for (const replica of shard.replicas) this.replicaIdsUsed.add(replica.replicaId);
     if (before?.epoch !== shard.epoch) {
       const leaders = this.leaders.get(shard.shardId) ?? [];

@@ -60,6 +60,7 @@ export function aShard(parts: ShardParts = {}): ShardDescriptor {
     dataLoss: false,
     createdAtMs: 0,
     leaderSinceMs: 0,
+    boundsSinceMs: 0,
     ...parts.over,
   };
 }
@@ -80,6 +81,7 @@ export function aLease(node: number, over: Partial<LivenessRecord> = {}): Livene
     attestation: 1,
     lastHeartbeatMs: 0,
     mail: 0,
+    pack: null,
     ...over,
   };
 }

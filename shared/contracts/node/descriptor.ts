@@ -1,17 +1,4 @@
 import * as z from 'zod';
-import {
-  encodedKey,
-  epoch,
-  generation,
-  nodeEpoch,
-  nodeId,
-  operationId,
-  replicaId,
-  shardId,
-  storeUuid,
-  tableId,
-  tableName,
-} from '../../domain/ids.ts';
 import { assertNever } from '../../domain/result.ts';
 import type { ShardDescriptor, ShardState } from '../../domain/shard.ts';
 import {
@@ -123,45 +110,6 @@ export function toWireDescriptor(shard: ShardDescriptor, addressOf: AddressOf): 
   };
 }
 
-/** Inverse of `toWireDescriptor`, addresses apart. */
-export function fromWireDescriptor(wire: WireDescriptor): ShardDescriptor {
-  return {
-    shardId: shardId(wire.shard_id),
-    tableId: tableId(wire.table_id),
-    table: tableName(wire.table),
-    keyType: wire.key_type,
-    startKey: encodedKey(wire.start_key),
-    endKey: wire.end_key === null ? null : encodedKey(wire.end_key),
-    epoch: epoch(wire.epoch),
-    generation: generation(wire.generation),
-    leader: {
-      nodeId: nodeId(wire.leader.node_id),
-      replicaId: replicaId(wire.leader.replica_id),
-      nodeEpoch: nodeEpoch(wire.leader.node_epoch),
-    },
-    minInSync: wire.min_in_sync,
-    replicas: wire.replicas.map((replica) => ({
-      replicaId: replicaId(replica.replica_id),
-      nodeId: nodeId(replica.node_id),
-      nodeEpoch: nodeEpoch(replica.node_epoch),
-      storeUuid: storeUuid(replica.store_uuid),
-      syncStatus: replica.sync_status,
-    })),
-    intent:
-      wire.intent === null
-        ? null
-        : {
-            kind: 'TRANSFER',
-            targetReplicaId: replicaId(wire.intent.target_replica_id),
-            sinceGeneration: generation(wire.intent.since_generation),
-          },
-    state: fromWireState(wire.state),
-    dataLoss: wire.data_loss,
-    createdAtMs: wire.created_at_ms,
-    leaderSinceMs: wire.leader_since_ms,
-  };
-}
-
 function toWireState(state: ShardState): WireDescriptor['state'] {
   switch (state.kind) {
     case 'ACTIVE':
@@ -188,38 +136,6 @@ function toWireState(state: ShardState): WireDescriptor['state'] {
         operation_id: state.operationId,
         side: state.side,
         other_shard_id: state.otherShardId,
-      };
-    default:
-      return assertNever(state);
-  }
-}
-
-function fromWireState(state: WireDescriptor['state']): ShardState {
-  switch (state.kind) {
-    case 'ACTIVE':
-      return { kind: state.kind };
-    case 'DELETING':
-    case 'CHANGING_REPLICAS':
-      return { kind: state.kind, operationId: operationId(state.operation_id) };
-    case 'SPLITTING':
-      return {
-        kind: state.kind,
-        operationId: operationId(state.operation_id),
-        splitKey: state.split_key === null ? null : encodedKey(state.split_key),
-        child: {
-          shardId: shardId(state.child.shard_id),
-          replicas: state.child.replicas.map((copy) => ({
-            parentReplicaId: replicaId(copy.parent_replica_id),
-            replicaId: replicaId(copy.replica_id),
-          })),
-        },
-      };
-    case 'MERGING':
-      return {
-        kind: state.kind,
-        operationId: operationId(state.operation_id),
-        side: state.side,
-        otherShardId: shardId(state.other_shard_id),
       };
     default:
       return assertNever(state);

@@ -58,6 +58,8 @@ export const nodeReplica = z.object({
 
 export const openIntent = z.object({ shardId: id<ShardId>(), sinceMs: wallMs });
 
+export const ownedShard = z.object({ shardId: id<ShardId>(), operationId: id<OperationId>(), sinceMs: wallMs });
+
 const replica = z.object({
   replicaId: id<ReplicaId>(),
   nodeId: id<NodeId>(),
@@ -108,4 +110,5 @@ export const shard = z.object({
   dataLoss: z.boolean(),
   createdAtMs: wallMs,
   leaderSinceMs: wallMs,
+  boundsSinceMs: wallMs.default(0),
 });

@@ -1,0 +1,97 @@
+import type { OperationId } from './ids.ts';
+import { epoch, generation } from './ids.ts';
+import type { Receipt } from './transfer.ts';
+import { err, ok } from './result.ts';
+import type { Result } from './result.ts';
+import { inSyncReplicas, replicaOn } from './shard.ts';
+import type { Replica, ShardDescriptor } from './shard.ts';
+
+/** Merge of two neighbours (S2): replicas on the same nodes, both led by one node; the left one absorbs the right one. */
+
+export type MergeRefusal =
+  /** The operation does not own both shards as the sides of one merge. */
+  | { readonly code: 'NOT_OWNER' }
+  | { readonly code: 'NOT_NEIGHBOURS' }
+  | { readonly code: 'TRANSFER_PENDING' }
+  | { readonly code: 'REPLICAS_APART' }
+  | { readonly code: 'LEADERS_APART' }
+  /** A receipt is missing, or is of another leader, epoch, or of a generation before the intent. */
+  | { readonly code: 'RECEIPT_MISMATCH' }
+  | { readonly code: 'NOT_ENOUGH_IN_SYNC'; readonly inSync: number; readonly minInSync: number };
+
+/** Why two shards are not ready to be merged as they stand; null if they are. States and receipts are not looked at. */
+export function mergeObstacle(left: ShardDescriptor, right: ShardDescriptor): MergeRefusal | null {
+  if (left.tableId !== right.tableId || left.endKey === null || left.endKey !== right.startKey)
+    return { code: 'NOT_NEIGHBOURS' };
+  if (left.intent !== null || right.intent !== null) return { code: 'TRANSFER_PENDING' };
+  const nodesOf = (shard: ShardDescriptor): string =>
+    shard.replicas
+      .map((replica) => replica.nodeId)
+      .toSorted()
+      .join(' ');
+  if (nodesOf(left) !== nodesOf(right)) return { code: 'REPLICAS_APART' };
+  if (left.leader.nodeId !== right.leader.nodeId || left.leader.nodeEpoch !== right.leader.nodeEpoch)
+    return { code: 'LEADERS_APART' };
+  return null;
+}
+
+/**
+ * The merged shard (S2): id, start key and copies of the left one, end key of the right one; IN_SYNC is the intersection under equal
+ * node epochs and at least `minInSync`; epoch and generation exceed both parents' (I-2, I-3). Both leaders' receipts must stand:
+ * each bars its leader up to the receipt's epoch, so that nothing is acknowledged in either part after the merge (E2).
+ */
+export function commitMerge(
+  left: ShardDescriptor,
+  right: ShardDescriptor,
+  commit: {
+    readonly operationId: OperationId;
+    readonly receipts: { readonly left: Receipt; readonly right: Receipt };
+    /** Generations of the descriptors that first carried the intents. */
+    readonly sinceGeneration: { readonly left: number; readonly right: number };
+    readonly nowMs: number;
+  },
+): Result<ShardDescriptor, MergeRefusal> {
+  const isSide = (shard: ShardDescriptor, side: 'LEFT' | 'RIGHT', other: ShardDescriptor): boolean =>
+    shard.state.kind === 'MERGING' &&
+    shard.state.operationId === commit.operationId &&
+    shard.state.side === side &&
+    shard.state.otherShardId === other.shardId;
+  if (!isSide(left, 'LEFT', right) || !isSide(right, 'RIGHT', left)) return err({ code: 'NOT_OWNER' });
+  const obstacle = mergeObstacle(left, right);
+  if (obstacle !== null) return err(obstacle);
+  const { receipts, sinceGeneration } = commit;
+  if (
+    !receiptStands(left, receipts.left, sinceGeneration.left) ||
+    !receiptStands(right, receipts.right, sinceGeneration.right)
+  )
+    return err({ code: 'RECEIPT_MISMATCH' });
+  const replicas = left.replicas.map((replica) => joined(replica, right));
+  const merged: ShardDescriptor = {
+    ...left,
+    endKey: right.endKey,
+    epoch: epoch(Math.max(left.epoch, right.epoch) + 1),
+    generation: generation(Math.max(left.generation, right.generation) + 1),
+    minInSync: Math.max(left.minInSync, right.minInSync),
+    replicas,
+    state: { kind: 'ACTIVE' },
+    dataLoss: left.dataLoss || right.dataLoss,
+    leaderSinceMs: commit.nowMs,
+    boundsSinceMs: commit.nowMs,
+  };
+  const inSync = inSyncReplicas(merged).length;
+  if (inSync < merged.minInSync) return err({ code: 'NOT_ENOUGH_IN_SYNC', inSync, minInSync: merged.minInSync });
+  return ok(merged);
+}
+
+const receiptStands = (shard: ShardDescriptor, receipt: Receipt, sinceGeneration: number): boolean =>
+  receipt.replicaId === shard.leader.replicaId &&
+  receipt.epoch === shard.epoch &&
+  receipt.generation >= sinceGeneration;
+
+/** The left copy stays IN_SYNC if the right copy on its node is, under the same node epoch: only such a node holds both parts whole. */
+function joined(replica: Replica, right: ShardDescriptor): Replica {
+  const other = replicaOn(right, replica.nodeId);
+  const whole =
+    replica.syncStatus === 'IN_SYNC' && other?.syncStatus === 'IN_SYNC' && other.nodeEpoch === replica.nodeEpoch;
+  return whole || replica.syncStatus !== 'IN_SYNC' ? replica : { ...replica, syncStatus: 'LAGGING' };
+}
