@@ -11,22 +11,11 @@ import type { StepInput } from './step.ts';
 
 /** Shards that one step works on: with RF 3 about 150 commands, some seconds of work, far under a step's timeout. */
 export const SHARDS_PER_STEP = 50;
-/** Keys of one getMany. */
-const READ_BATCH = 100;
 
 /** Liveness of nodes whose lease somebody may hold: registered, not released. An expired one may still renew (L1). */
 async function heldLeases(deps: Deps, nodeIds: Iterable<NodeId>): Promise<ReadonlyMap<NodeId, LivenessRecord>> {
-  const wanted = [...new Set(nodeIds)];
-  const held = new Map<NodeId, LivenessRecord>();
-  for (let i = 0; i < wanted.length; i += READ_BATCH) {
-    const batch = wanted.slice(i, i + READ_BATCH).map((nodeId) => ({ nodeId }));
-    for (const stored of await deps.records.getMany('liveness', batch)) {
-      if (stored === null) continue;
-      const { value } = stored;
-      if (value.incarnation !== null && !value.released) held.set(value.nodeId, value);
-    }
-  }
-  return held;
+  const found = await deps.liveness.of(nodeIds);
+  return new Map([...found].filter(([, lease]) => lease.incarnation !== null && !lease.released));
 }
 
 /** Those of them that are worth a command now: not observed expired. */

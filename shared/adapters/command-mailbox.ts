@@ -1,5 +1,7 @@
 import type { Clock, Logger } from '../domain/environment.ts';
 import type { CommandId, NodeId } from '../domain/ids.ts';
+import type { PackPlace } from '../domain/lease.ts';
+import { packedLease } from '../domain/liveness-pack.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
 import type { CommandRecord, Json } from '../domain/records.ts';
 import type { Records, Stored } from '../ports.ts';
@@ -43,6 +45,22 @@ export function createCommandMailbox({ records, clock, log }: MailboxParts): Com
     log.info('commands expired', { nodeId: expired[0]?.nodeId, count: expired.length });
   };
 
+  /** The same for a node whose lease, and with it the counter, is in a pack. */
+  const notifyPacked = async (nodeId: NodeId, { packId, slot }: PackPlace): Promise<void> => {
+    const pack = (await records.get('livenessPack', { packId }))?.value ?? null;
+    const mail = pack === null ? undefined : packedLease(pack, slot, nodeId)?.mail;
+    // The lease just moved: a registration or a fence raises the counter as it takes it along, after our commands were stored.
+    if (mail === undefined) return;
+    await records.observe({
+      kind: 'update',
+      entity: 'livenessPack',
+      id: { packId },
+      set: {},
+      entries: [{ kind: 'set', field: 'mail', entry: slot, value: mail + 1 }],
+      when: [{ kind: 'equals', field: ['mail', slot], value: mail }],
+    });
+  };
+
   return {
     keep: async (commands) => {
       await mapBounded(commands, STORE_REQUESTS_MAX, (value) =>
@@ -57,7 +75,11 @@ export function createCommandMailbox({ records, clock, log }: MailboxParts): Com
           log.warn('commands kept for an unregistered node', { nodeId });
           return;
         }
-        const { mail } = liveness.value;
+        const { mail, pack } = liveness.value;
+        if (pack !== null) {
+          await notifyPacked(nodeId, pack);
+          return;
+        }
         // If the condition fails, somebody else raised the counter after our commands were stored: that tells of ours too.
         await records.observe({
           kind: 'update',

@@ -24,6 +24,8 @@ export type CommandId = Branded<string, 'CommandId'>;
 export type Incarnation = Branded<string, 'Incarnation'>;
 /** Identity of a data directory (L4). Random; a wiped or rolled-back directory gets a new one. */
 export type StoreUuid = Branded<string, 'StoreUuid'>;
+/** A pack of leases (L1); the node id of the relay for which it was made. */
+export type PackId = Branded<string, 'PackId'>;
 /** A key in the store's order-preserving encoding; see keys.ts. */
 export type EncodedKey = Branded<string, 'EncodedKey'>;
 
@@ -47,6 +49,7 @@ export const operationId = (value: string): OperationId => value as OperationId;
 export const commandId = (value: string): CommandId => value as CommandId;
 export const incarnation = (value: string): Incarnation => value as Incarnation;
 export const storeUuid = (value: string): StoreUuid => value as StoreUuid;
+export const packId = (value: string): PackId => value as PackId;
 export const encodedKey = (value: string): EncodedKey => value as EncodedKey;
 export const epoch = (value: number): Epoch => value as Epoch;
 export const generation = (value: number): Generation => value as Generation;

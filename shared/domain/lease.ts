@@ -1,4 +1,4 @@
-import type { Incarnation, NodeEpoch, NodeId, StoreUuid } from './ids.ts';
+import type { Incarnation, NodeEpoch, NodeId, PackId, StoreUuid } from './ids.ts';
 
 /**
  * Lease profiles (DESIGN section 5). A node renews every `renewMs` a lease of `leaseMs`; a detector fences after
@@ -23,9 +23,19 @@ export const LEASE_PROFILES: Readonly<Record<LeaseProfileName, LeaseProfile>> = 
 /** Bound on clock-rate drift and scheduling error over one lease, on each side (PROTOCOL L2, L3; DESIGN section 5). */
 export const DRIFT_BOUND_MS = 500;
 
+/** Where a packed lease lives: one slot of one pack (liveness-pack.ts). */
+export interface PackPlace {
+  readonly packId: PackId;
+  readonly slot: string;
+}
+
 /**
  * Liveness item of one node (L1): lease sequence, node epoch and incarnation in one item. Renewals raise `sequence`;
  * a fence or a registration raises `nodeEpoch`.
+ *
+ * The stored item of a node whose lease is packed (`pack` is not null) holds no lease: its `incarnation` is null, and sequence,
+ * release, mark, attestation, heartbeat and mail are in the pack. Only `LivenessReader` (ports.ts) puts the two together; nobody
+ * else may read liveness.
  */
 export interface LivenessRecord {
   readonly nodeId: NodeId;
@@ -53,4 +63,6 @@ export interface LivenessRecord {
   readonly lastHeartbeatMs: number;
   /** Raised whenever a command is queued for the node; a heartbeat that has seen less fetches its commands. */
   readonly mail: number;
+  /** The pack that holds the lease; null: this item does. Changes only together with `nodeEpoch`. */
+  readonly pack: PackPlace | null;
 }

@@ -14,6 +14,7 @@ import type {
   Timers,
 } from '../ports.ts';
 import { createDirectory } from '../store/directory.ts';
+import { createLivenessReader } from '../store/liveness-reader.ts';
 import { createRecords } from '../store/records.ts';
 
 /** What differs between Lambda, the local runner and the simulation; everything else is composed from it. */
@@ -47,5 +48,6 @@ export function composeDeps(parts: Parts): Deps {
     settings,
   });
   const directory = createDirectory({ store, records, clock, random });
-  return { records, directory, commands, addresses, operations, tokens, clock, timers, random, log, settings };
+  const liveness = createLivenessReader(records);
+  return { records, liveness, directory, commands, addresses, operations, tokens, clock, timers, random, log, settings };
 }

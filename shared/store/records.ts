@@ -33,12 +33,14 @@ export interface RecordsEnvironment {
 /** Kinds that change without an audit entry (I-16); everything else goes through `commit`. */
 const UNAUDITED: Readonly<Record<UnauditedKind, true>> = {
   liveness: true,
+  livenessPack: true,
   nodeStats: true,
   detector: true,
   idempotency: true,
   command: true,
   commandBatch: true,
   separator: true,
+  operationPart: true,
 };
 
 /** The typed store (ports.ts, `Records`): entities and codecs over a MetadataStore. */

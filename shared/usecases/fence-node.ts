@@ -1,12 +1,13 @@
 import { nextNodeEpoch } from '../domain/ids.ts';
 import type { LivenessRecord } from '../domain/lease.ts';
 import type { Deps, Principal } from '../ports.ts';
+import { leavePack, ownConditions, slotConditions, takenFromPack } from './lease-writes.ts';
 import { principalName } from './principal.ts';
 
 /**
  * Fences a node (L1): one conditional commit raises its node epoch, under the node epoch and the sequence that the detector
- * observed, and voids every leadership and IN_SYNC entry that it holds. Returns the liveness after the fence, or null if
- * the node renewed, registered or was fenced meanwhile.
+ * observed, and voids every leadership and IN_SYNC entry that it holds. A packed lease is tested in its slot, which it leaves
+ * in the same commit. Returns the liveness after the fence, or null if the node renewed, registered or was fenced meanwhile.
  */
 export async function fenceNode(
   deps: Deps,
@@ -22,7 +23,10 @@ export async function fenceNode(
     expired: { nodeEpoch: observed.nodeEpoch, sequence: observed.sequence },
     fencedAtMs: deps.clock.wallMs(),
     openFence: { cleanSweeps: 0 },
+    pack: null,
+    ...takenFromPack(observed),
   };
+  const leaving = leavePack(observed);
   const committed = await deps.records.commit({
     writes: [
       {
@@ -30,11 +34,9 @@ export async function fenceNode(
         entity: 'liveness',
         id: { nodeId: observed.nodeId },
         set: fenced,
-        when: [
-          { kind: 'equals', field: 'nodeEpoch', value: observed.nodeEpoch },
-          { kind: 'equals', field: 'sequence', value: observed.sequence },
-        ],
+        when: ownConditions(observed),
       },
+      ...(leaving === null ? [] : [leaving]),
     ],
     audit: [
       {
@@ -52,14 +54,23 @@ export async function fenceNode(
 
 /** Records in the Liveness item that the lease was observed expired (L4): registration may follow even while the brake holds the fence back. */
 export async function markExpired(deps: Deps, observed: LivenessRecord): Promise<void> {
+  if (observed.pack !== null) {
+    const { packId, slot } = observed.pack;
+    await deps.records.observe({
+      kind: 'update',
+      entity: 'livenessPack',
+      id: { packId },
+      set: {},
+      entries: [{ kind: 'set', field: 'expired', entry: slot, value: observed.sequence }],
+      when: slotConditions(slot, observed),
+    });
+    return;
+  }
   await deps.records.observe({
     kind: 'update',
     entity: 'liveness',
     id: { nodeId: observed.nodeId },
     set: { expired: { nodeEpoch: observed.nodeEpoch, sequence: observed.sequence } },
-    when: [
-      { kind: 'equals', field: 'nodeEpoch', value: observed.nodeEpoch },
-      { kind: 'equals', field: 'sequence', value: observed.sequence },
-    ],
+    when: ownConditions(observed),
   });
 }

@@ -121,12 +121,12 @@ export async function loadNode(
 ): Promise<Result<{ node: NodeRecord; liveness: LivenessRecord }, Fault>> {
   const [node, liveness] = await Promise.all([
     deps.records.get('node', { nodeId: id }),
-    deps.records.get('liveness', { nodeId: id }),
+    deps.liveness.of([id]).then((found) => found.get(id)),
   ]);
-  if (node === null || liveness === null) {
+  if (node === null || liveness === undefined) {
     return err(notFound('NODE_NOT_FOUND', `No node is registered as ${id}. List nodes with GET /cluster/nodes.`));
   }
-  return ok({ node: node.value, liveness: liveness.value });
+  return ok({ node: node.value, liveness });
 }
 
 export const createJoinToken: UseCase<'createJoinToken'> = async (deps, principal, { body }) => {

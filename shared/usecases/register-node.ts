@@ -1,9 +1,10 @@
 import { conflict, forbidden, unauthenticated } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
-import { incarnation, nodeEpoch, nodeId, storeUuid } from '../domain/ids.ts';
-import type { Incarnation, NodeEpoch, NodeId, StoreUuid } from '../domain/ids.ts';
+import { incarnation, nodeEpoch, nodeId, packId, storeUuid } from '../domain/ids.ts';
+import type { Incarnation, NodeEpoch, NodeId, PackId, StoreUuid } from '../domain/ids.ts';
 import { DRIFT_BOUND_MS, LEASE_PROFILES } from '../domain/lease.ts';
 import type { LivenessRecord } from '../domain/lease.ts';
+import type { PackedLease } from '../domain/liveness-pack.ts';
 import type { AuditEntry, NodeRecord } from '../domain/records.ts';
 import { decideRegistration } from '../domain/registration.ts';
 import type { RegistrationRefusal } from '../domain/registration.ts';
@@ -11,6 +12,8 @@ import { assertNever, err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
 import type { RegisterRequest, RegisterResponse } from '../contracts/node/heartbeat.ts';
 import type { Deps, Principal, RecordWrite, Stored } from '../ports.ts';
+import { joinPack } from './join-pack.ts';
+import { leavePack, ownConditions } from './lease-writes.ts';
 import { principalName } from './principal.ts';
 import type { UseCase } from './types.ts';
 
@@ -53,9 +56,9 @@ async function tryRegister(
 ): Promise<Result<RegisterResponse, Fault> | 'RACED'> {
   const [node, liveness] = await Promise.all([
     deps.records.get('node', { nodeId: wanted.id }),
-    deps.records.get('liveness', { nodeId: wanted.id }),
+    deps.liveness.of([wanted.id]).then((found) => found.get(wanted.id) ?? null),
   ]);
-  const decision = decideRegistration(node?.value ?? null, liveness?.value ?? null, {
+  const decision = decideRegistration(node?.value ?? null, liveness, {
     incarnation: wanted.incarnation,
     storeUuid: wanted.storeUuid,
     attestation:
@@ -67,14 +70,13 @@ async function tryRegister(
   if (decision.value.kind === 'REPEATED') {
     // The answer holds a credential: a join token gets it only for the registration that it was spent on.
     if (principal.kind === 'joiner' && !(await spentOn(deps, principal.tokenId, wanted))) return err(JOIN_TOKEN_USED);
-    return ok(await answer(deps, wanted, decision.value.nodeEpoch));
+    return ok(await answer(deps, wanted, decision.value.nodeEpoch, liveness?.pack?.packId ?? null));
   }
 
   const nowMs = deps.clock.wallMs();
-  const writes: RecordWrite[] = [
-    livenessWrite(deps, wanted, liveness, decision.value, nowMs),
-    nodeWrite(wanted, node, decision.value.nodeEpoch, nowMs),
-  ];
+  const leases = await leaseWrites(deps, wanted, liveness, decision.value, nowMs);
+  if (!leases.ok) return leases;
+  const writes: RecordWrite[] = [...leases.value.writes, nodeWrite(wanted, node, decision.value.nodeEpoch, nowMs)];
   const by = principalName(principal);
   const audit: Omit<AuditEntry, 'atMs'>[] = [
     {
@@ -123,7 +125,7 @@ async function tryRegister(
       },
     ],
   });
-  return committed.ok ? ok(await answer(deps, wanted, decision.value.nodeEpoch)) : 'RACED';
+  return committed.ok ? ok(await answer(deps, wanted, decision.value.nodeEpoch, leases.value.packId)) : 'RACED';
 }
 
 const JOIN_TOKEN_USED = unauthenticated('JOIN_TOKEN_USED', 'A join token works once. Ask for a new one.');
@@ -133,41 +135,63 @@ async function spentOn(deps: Deps, tokenId: string, wanted: Wanted): Promise<boo
   return usedBy !== null && usedBy.nodeId === wanted.id && usedBy.incarnation === wanted.incarnation;
 }
 
-/** Conditional on node epoch and observed sequence (PROTOCOL, transition "fence, register"). */
-function livenessWrite(
+/**
+ * The lease begins in the node's own item, or in the relay's pack if the node names a relay; the former lease ends where it was.
+ * Conditional on node epoch and observed sequence (PROTOCOL, transition "fence, register").
+ */
+async function leaseWrites(
   deps: Deps,
   wanted: Wanted,
-  stored: Stored<'liveness'> | null,
+  observed: LivenessRecord | null,
   decided: { readonly nodeEpoch: NodeEpoch; readonly attestation: number },
   nowMs: number,
-): RecordWrite {
-  const fresh = {
+): Promise<Result<{ readonly writes: readonly RecordWrite[]; readonly packId: PackId | null }, Fault>> {
+  const lease: PackedLease = {
     nodeEpoch: decided.nodeEpoch,
     incarnation: wanted.incarnation,
     sequence: 0,
     released: false,
     expired: null,
-    profile: deps.settings.leaseProfile,
-    storeUuid: wanted.storeUuid,
     attestation: decided.attestation,
     lastHeartbeatMs: nowMs,
+    // A command that is announced at the former place meanwhile is asked for (command-mailbox.ts).
+    mail: observed === null ? 0 : observed.mail + 1,
   };
-  if (stored === null) {
-    const value: LivenessRecord = { ...fresh, nodeId: wanted.id, fencedAtMs: null, openFence: null, mail: 0 };
-    return { kind: 'put', entity: 'liveness', value, when: [{ kind: 'absent' }] };
-  }
-  return {
-    kind: 'update',
-    entity: 'liveness',
-    id: { nodeId: wanted.id },
+  const relay = wanted.body.relay;
+  const joined = relay === undefined ? null : await joinPack(deps, packId(relay), wanted.id, lease, observed);
+  if (joined !== null && !joined.ok) return joined;
+  const place = joined?.value.place ?? null;
+  const item: LivenessRecord = {
+    nodeId: wanted.id,
+    ...lease,
+    // A packed lease has one holder of its facts, the pack: here it stands as held by nobody.
+    incarnation: place === null ? wanted.incarnation : null,
+    profile: deps.settings.leaseProfile,
+    storeUuid: wanted.storeUuid,
+    fencedAtMs: observed?.fencedAtMs ?? null,
     // The fence that this registration is stays open until the node's rows were swept (E3).
-    set: { ...fresh, openFence: { cleanSweeps: 0 } },
-    when: [
-      { kind: 'equals', field: 'nodeEpoch', value: stored.value.nodeEpoch },
-      { kind: 'equals', field: 'sequence', value: stored.value.sequence },
-      { kind: 'equals', field: 'released', value: stored.value.released },
-    ],
+    openFence: observed === null ? null : { cleanSweeps: 0 },
+    pack: place,
   };
+  const own: RecordWrite =
+    observed === null
+      ? { kind: 'put', entity: 'liveness', value: item, when: [{ kind: 'absent' }] }
+      : {
+          kind: 'update',
+          entity: 'liveness',
+          id: { nodeId: wanted.id },
+          set: item,
+          when: [
+            ...ownConditions(observed),
+            ...(observed.pack === null
+              ? ([{ kind: 'equals', field: 'released', value: observed.released }] as const)
+              : []),
+          ],
+        };
+  // A pack that is both left and joined is written once.
+  const leaves = observed === null || observed.pack?.packId === place?.packId ? null : leavePack(observed);
+  const writes = [own, ...(leaves === null ? [] : [leaves]), ...(joined === null ? [] : [joined.value.write])];
+  return ok({ writes, packId: place?.packId ?? null });
 }
 
 function nodeWrite(wanted: Wanted, stored: Stored<'node'> | null, epoch: NodeEpoch, nowMs: number): RecordWrite {
@@ -192,7 +216,7 @@ function nodeWrite(wanted: Wanted, stored: Stored<'node'> | null, epoch: NodeEpo
   };
 }
 
-async function answer(deps: Deps, wanted: Wanted, epoch: NodeEpoch): Promise<RegisterResponse> {
+async function answer(deps: Deps, wanted: Wanted, epoch: NodeEpoch, pack: PackId | null): Promise<RegisterResponse> {
   const profile = LEASE_PROFILES[deps.settings.leaseProfile];
   return {
     status: 'success',
@@ -201,6 +225,7 @@ async function answer(deps: Deps, wanted: Wanted, epoch: NodeEpoch): Promise<Reg
     node_epoch: epoch,
     incarnation: wanted.incarnation,
     store_uuid: wanted.storeUuid,
+    lease_pack: pack,
     credential: await deps.tokens.issue(
       { kind: 'node', nodeId: wanted.id, nodeEpoch: epoch, incarnation: wanted.incarnation },
       NODE_CREDENTIAL_LIFETIME_MS,

@@ -8,6 +8,7 @@ import type { Result } from '../../shared/domain/result.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import type { CommandAnswer, CommandDraft, Deps, Principal } from '../../shared/ports.ts';
 import type { UseCase } from '../../shared/usecases/types.ts';
+import { createLivenessReader } from '../../shared/store/liveness-reader.ts';
 import { memoryLogger } from './environment.ts';
 import { storeWorld } from './store.ts';
 import type { StoreWorld } from './store.ts';
@@ -53,6 +54,7 @@ export function useCaseWorld(options: { timers?: Deps['timers']; clock?: Deps['c
   let answerTo: (draft: CommandDraft) => CommandAnswer = () => ({ outcome: 'DONE', receipt: null });
   const deps: Deps = {
     records: world.records,
+    liveness: createLivenessReader(world.records),
     directory: world.directory,
     commands: {
       send: async (drafts) => {
@@ -108,9 +110,10 @@ export function useCaseWorld(options: { timers?: Deps['timers']; clock?: Deps['c
       return answer;
     },
     liveness: async (node) => {
-      const stored = await world.records.get('liveness', { nodeId: nodeId(`node-${node}`) });
-      if (stored === null) throw new Error(`node-${node} never registered`);
-      return stored.value;
+      const id = nodeId(`node-${node}`);
+      const found = (await deps.liveness.of([id])).get(id);
+      if (found === undefined) throw new Error(`node-${node} never registered`);
+      return found;
     },
     shard: async (id) => {
       const located = await world.directory.locate(id as ShardDescriptor['shardId']);

@@ -33,6 +33,8 @@ export const registerRequestSchema = z.strictObject({
   /** What the data directory last persisted: behind the store's values, the directory was rolled back (L4). */
   attestation: z.strictObject({ node_epoch: epochSchema, counter: counterSchema }).optional(),
   version: z.string().max(64).optional(),
+  /** Node id of the relay through which the node means to beat: its lease is kept with those of the relay's other nodes (L1). */
+  relay: nodeIdSchema.optional(),
 });
 export type RegisterRequest = z.infer<typeof registerRequestSchema>;
 
@@ -43,6 +45,8 @@ export const registerResponseSchema = z.object({
   node_epoch: epochSchema,
   incarnation: systemIdSchema,
   store_uuid: systemIdSchema,
+  /** The pack that holds the lease, for beats through a relay; null: the lease is the node's alone. */
+  lease_pack: systemIdSchema.nullable().default(null),
   /** Bearer token by which the node speaks for itself under this node epoch. */
   credential: z.string(),
   settings: z.object({

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { Incarnation, NodeEpoch, NodeId, StoreUuid } from '../../domain/ids.ts';
+import type { Incarnation, NodeEpoch, NodeId, PackId, StoreUuid } from '../../domain/ids.ts';
 import { counter, count, id, json, leaseProfile, text, wallMs } from './primitives.ts';
 
 /** Nodes, their leases and statistics, the detector, join tokens. */
@@ -31,6 +31,24 @@ export const liveness = z.object({
   attestation: count,
   lastHeartbeatMs: wallMs,
   mail: count,
+  // Absent in items that were written before there were packs.
+  pack: z.object({ packId: id<PackId>(), slot: text }).nullable().default(null),
+});
+
+const bySlot = <T extends z.ZodType>(value: T) => z.record(z.string(), value);
+
+export const livenessPack = z.object({
+  packId: id<PackId>(),
+  nextSlot: count,
+  members: bySlot(id<NodeId>()),
+  nodeEpochs: bySlot(counter<NodeEpoch>()),
+  incarnations: bySlot(id<Incarnation>()),
+  sequences: bySlot(count),
+  released: bySlot(z.boolean()),
+  expired: bySlot(count),
+  attestations: bySlot(count),
+  heartbeats: bySlot(wallMs),
+  mail: bySlot(count),
 });
 
 export const nodeStats = z.object({ nodeId: id<NodeId>(), nodeEpoch: count, stats: json, atMs: wallMs });
