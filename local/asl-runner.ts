@@ -102,9 +102,7 @@ export function createAslRunner(options: AslRunnerOptions): AslRunner {
   const execute = (type: string, id: string, definition: { States: Record<string, TaskState> }): Execution => {
     const execution: Execution = { tokens: new Set(), abort: () => undefined, finished: Promise.resolve() };
     const input = { operation_id: id };
-    const machine = new StateMachine(definition as unknown as StateMachineArguments[0], {
-      validationOptions: { checkArn: false },
-    });
+    const machine = machineOf(definition);
     const run = machine.run(input, {
       overrides: { taskResourceLocalHandlers: handlersOf(definition, execution) },
       context: {
@@ -151,6 +149,17 @@ export function createAslRunner(options: AslRunnerOptions): AslRunner {
       await Promise.allSettled([...open.map((execution) => execution.finished), ...steps]);
     },
   };
+}
+
+/** Machines by definition: one carries nothing from run to run, and checking a definition takes some 30 ms. */
+const machines = new WeakMap<object, StateMachine>();
+
+function machineOf(definition: object): StateMachine {
+  const known = machines.get(definition);
+  if (known !== undefined) return known;
+  const machine = new StateMachine(definition as StateMachineArguments[0], { validationOptions: { checkArn: false } });
+  machines.set(definition, machine);
+  return machine;
 }
 
 const stateMachineArn = (type: string): string => `arn:aws:states:local:000000000000:stateMachine:shardkeeper-${type}`;
