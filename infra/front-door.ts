@@ -35,6 +35,7 @@ export const frontDoor: readonly FrontDoorPath[] = [
   ...behindToken('nodes', '/cluster/join-tokens'),
   ...behindToken(
     'heartbeat',
+    '/cluster/heartbeats',
     '/cluster/nodes/{node_id}/heartbeat',
     '/cluster/nodes/{node_id}/release',
     '/cluster/nodes/{node_id}/reports',

@@ -12,6 +12,18 @@ export const samples: Readonly<Record<CallName, Sample>> = {
   registerNode: { body: { node_id: 'node-101', host: '127.0.0.1', port: 7101, zone: 'a' } },
   listNodes: { query: { limit: '10' } },
   getNode: { params: own },
+  heartbeats: {
+    body: {
+      beats: [
+        {
+          node_id: 'node-1',
+          credential: 'token',
+          lease_pack: null,
+          beat: { node_epoch: 1, incarnation: 'i-1', sequence: 1, attestation: 1 },
+        },
+      ],
+    },
+  },
   heartbeat: { params: own, body: { node_epoch: 1, incarnation: 'i-1', sequence: 1, attestation: 1 } },
   releaseNode: { params: own, body: { node_epoch: 1, incarnation: 'i-1' } },
   report: {
@@ -26,6 +38,7 @@ export const samples: Readonly<Record<CallName, Sample>> = {
   },
   createJoinToken: { body: { lifetime_seconds: 600 } },
   clusterHealth: {},
+  clusterEndpoints: {},
   listShards: { query: { limit: '10' } },
   getShard: { params: { shard_id: 'shard-0123456789abcdef' } },
   setLeader: { params: { shard_id: 'shard-0123456789abcdef' }, body: { new_leader_node_id: 'node-102' } },

@@ -8,6 +8,7 @@ import {
   reportsRequestSchema,
   reportsResponseSchema,
 } from '../node/heartbeat.ts';
+import { heartbeatsRequestSchema, heartbeatsResponseSchema } from '../node/relay.ts';
 import {
   counterSchema,
   epochSchema,
@@ -84,6 +85,15 @@ export const nodeCalls = {
     params: nodeParams,
     body: heartbeatRequestSchema,
     response: heartbeatResponseSchema,
+  },
+  heartbeats: {
+    method: 'POST',
+    path: '/cluster/heartbeats',
+    resource: 'heartbeat',
+    summary: 'Renew the leases of up to 100 nodes through the calling relay, each under its own credential',
+    callers: ['node'],
+    body: heartbeatsRequestSchema,
+    response: heartbeatsResponseSchema,
   },
   releaseNode: {
     method: 'POST',
