@@ -38,7 +38,12 @@ export class Context {
       throw new CliError(EXIT.USAGE, 'BAD_URL', `${options.url} is no http(s) address; set SHARDKEEPER_URL or --url`);
     }
     this.token = tokenOf(io);
-    this.controlPlane = new ControlPlane({ url: options.url, token: this.token, network: io.network });
+    this.controlPlane = new ControlPlane({
+      url: options.url,
+      token: this.token,
+      network: io.network,
+      environment: io.environment,
+    });
   }
 
   /** One call of the REST API; the answer as its contract has it. Throws `CliError`. */

@@ -1,12 +1,15 @@
 import { problemSchema } from '../shared/contracts/api/problem.ts';
 import type { Problem } from '../shared/contracts/api/problem.ts';
-import type { ClientNetwork } from './ports.ts';
+import { HotRoutes } from './hot-routes.ts';
+import type { ClientEnvironment, ClientNetwork, HttpCall, HttpOutcome } from './ports.ts';
 
 /** Calls to the REST API with the administrator's token. */
 export type ApiOutcome =
   | { readonly kind: 'OK'; readonly body: unknown }
   | { readonly kind: 'REFUSED'; readonly status: number; readonly problem: Problem }
   | { readonly kind: 'UNREACHABLE'; readonly message: string };
+
+const ROUTES_PREFIX = '/routes/';
 
 export interface ApiCall {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -21,11 +24,22 @@ export class ControlPlane {
   private readonly baseUrl: string;
   private readonly token: string;
   private readonly network: ClientNetwork;
+  private readonly hotRoutes: HotRoutes;
 
-  constructor(options: { readonly url: string; readonly token: string; readonly network: ClientNetwork }) {
+  constructor(options: {
+    readonly url: string;
+    readonly token: string;
+    readonly network: ClientNetwork;
+    readonly environment: Pick<ClientEnvironment, 'clock'>;
+  }) {
     this.baseUrl = options.url.replace(/\/+$/, '');
     this.token = options.token;
     this.network = options.network;
+    this.hotRoutes = new HotRoutes({
+      baseUrl: this.baseUrl,
+      clock: options.environment.clock,
+      ask: (call) => this.network.call({ ...call, bearer: this.token }),
+    });
   }
 
   async call(call: ApiCall): Promise<ApiOutcome> {
@@ -33,9 +47,9 @@ export class ControlPlane {
       .filter(([, value]) => value !== undefined)
       .map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`)
       .join('&');
-    const outcome = await this.network.call({
+    const outcome = await this.send(call.path, {
       method: call.method,
-      url: `${this.baseUrl}${call.path}${query === '' ? '' : `?${query}`}`,
+      url: `${call.path}${query === '' ? '' : `?${query}`}`,
       bearer: this.token,
       body: call.body ?? null,
       timeoutMs: call.timeoutMs,
@@ -57,5 +71,16 @@ export class ControlPlane {
             detail: `The server answered ${outcome.status} without saying why.`,
           },
     };
+  }
+
+  /** To the Function URL of routes where there is one; to the API when that does not answer. */
+  private async send(path: string, call: HttpCall): Promise<HttpOutcome> {
+    const hotUrl = path.startsWith(ROUTES_PREFIX) ? this.hotRoutes.url() : null;
+    if (hotUrl !== null) {
+      const outcome = await this.network.call({ ...call, url: `${hotUrl}${call.url}` });
+      if (outcome.kind === 'ANSWERED') return outcome;
+      this.hotRoutes.failed();
+    }
+    return this.network.call({ ...call, url: `${this.baseUrl}${call.url}` });
   }
 }

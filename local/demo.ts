@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { Presets, SingleBar } from 'cli-progress';
-import { ControlPlane, connect } from '../client/index.ts';
+import { ControlPlane, connect, systemEnvironment } from '../client/index.ts';
 import type { BatchRow, ShardkeeperClient } from '../client/index.ts';
 import { cityRows, quantiles, spreadBatches } from './demo/city-rows.ts';
 import type { CityRow } from './demo/city-rows.ts';
@@ -52,7 +52,7 @@ async function main(): Promise<boolean> {
   const cluster = await findOrStartCluster(probe.network, say);
   const { client, network, close } = connect({ ...cluster, deadlineMs: WRITE_DEADLINE_MS });
   try {
-    const controlPlane = new ControlPlane({ ...cluster, network });
+    const controlPlane = new ControlPlane({ ...cluster, network, environment: systemEnvironment });
     say(`${await waitForNodes(controlPlane)} nodes are healthy.`);
     const table = await freshTable(controlPlane, values.table, values.keep, rows);
     await client.prefetch(table);

@@ -28,6 +28,19 @@ export function addClusterCommands(program: Command, run: Run): void {
       }),
     );
   program
+    .command('endpoints')
+    .description('addresses of the hot calls (heartbeats, routes)')
+    .action(
+      run(async (context) => {
+        const answer = await context.call(systemCalls.clusterEndpoints.response, {
+          method: 'GET',
+          path: '/cluster/endpoints',
+        });
+        const { url } = context.options;
+        printFields(context, answer, { heartbeats: answer.heartbeats ?? url, routes: answer.routes ?? url });
+      }),
+    );
+  program
     .command('audit <entity>')
     .description('audit entries of one entity, newest first, for example "node:node-101"')
     .addOption(limitOption())

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Agent } from '../agent/agent.ts';
 import type { AgentEnd } from '../agent/agent.ts';
+import { discoveringTransport } from '../agent/discovery.ts';
 import { openDataDirectory } from '../agent/data-directory.ts';
 import { openEngine } from '../engine/engine.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -100,7 +101,12 @@ async function runComposition(
     if (!directory.ok) throw new StartRefused(EXIT_CODES.DIRECTORY, directory.error.message);
     const agent = new Agent({
       environment,
-      controlPlane: http.controlPlane(options.controlPlaneUrl),
+      controlPlane: discoveringTransport({
+        baseUrl: options.controlPlaneUrl,
+        transportTo: http.controlPlane,
+        clock: environment.clock,
+        log: environment.log,
+      }),
       directory: directory.value,
       address: { nodeId: options.nodeId, host: options.host, port, zone: options.zone, version },
       joinToken: options.joinToken,

@@ -39,6 +39,7 @@ export const samples: Readonly<Record<CallName, Sample>> = {
   createJoinToken: { body: { lifetime_seconds: 600 } },
   clusterHealth: {},
   clusterEndpoints: {},
+  clusterEndpoints: {},
   listShards: { query: { limit: '10' } },
   getShard: { params: { shard_id: 'shard-0123456789abcdef' } },
   setLeader: { params: { shard_id: 'shard-0123456789abcdef' }, body: { new_leader_node_id: 'node-102' } },

@@ -131,7 +131,7 @@ beforeAll(async () => {
   });
   await ended(created['operation_id']);
 
-  for (const path of ['/cluster/nodes', '/cluster/nodes/node-1', '/cluster/health', '/tables', '/tables/cities']) {
+  for (const path of ['/cluster/nodes', '/cluster/nodes/node-1', '/cluster/health', '/cluster/endpoints', '/tables', '/tables/cities']) {
     await get(path);
   }
   for (const path of ['/config/replication', '/operations', '/healthz', '/openapi.json']) await get(path);

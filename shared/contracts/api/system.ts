@@ -2,6 +2,20 @@ import * as z from 'zod';
 import { pageAnswer, pageQuery, tableNameSchema, timestampSchema } from '../primitives.ts';
 import type { Call } from './call.ts';
 
+const httpUrlSchema = z.url({ protocol: /^https?$/ }).max(2048);
+
+/**
+ * Base URLs under which the hot calls are served besides the REST API, with the same paths, tokens and answers; null: at the
+ * address that was asked, and nowhere else.
+ */
+export const clusterEndpointsSchema = z.object({
+  /** `/cluster/nodes/{node_id}/heartbeat`, `.../release`, `.../reports`, and batches of heartbeats. */
+  heartbeats: httpUrlSchema.nullable(),
+  /** `/routes/...` */
+  routes: httpUrlSchema.nullable(),
+});
+export type ClusterEndpoints = z.infer<typeof clusterEndpointsSchema>;
+
 /** Configuration, tokens, audit, and the calls that describe the API itself. */
 export const systemCalls = {
   getReplicationConfig: {
@@ -49,6 +63,14 @@ export const systemCalls = {
       ),
       ...pageAnswer,
     }),
+  },
+  clusterEndpoints: {
+    method: 'GET',
+    path: '/cluster/endpoints',
+    resource: 'cluster',
+    summary: 'Addresses of the hot calls, for whoever knows this one',
+    callers: ['admin', 'node'],
+    response: clusterEndpointsSchema,
   },
   healthz: {
     method: 'GET',
