@@ -19,6 +19,9 @@ export type DescriptorAction =
   | 'REPLICA_IN_SYNC'
   | 'REPLICA_LAGGING'
   | 'REPLICA_OFFLINE'
+  | 'REPLICA_ADDED'
+  | 'REPLICA_REMOVED'
+  | 'MIN_IN_SYNC_CHANGED'
   | 'SPLIT_KEY_CHOSEN'
   | 'SPLIT_KEY_NOT_FOUND';
 
@@ -26,6 +29,15 @@ export type DescriptorAction =
 export type Decide<E> = (
   shard: ShardDescriptor,
 ) => Promise<Result<ShardDescriptor | null, E>> | Result<ShardDescriptor | null, E>;
+
+/** Who changes a descriptor, and as what. */
+export interface ChangedBy {
+  readonly principal: Principal;
+  readonly action: DescriptorAction;
+  readonly detail?: Json;
+  /** Conditions on other records that the decision rests on, asked for after it: they hold in the same transaction (S3). */
+  readonly checks?: () => readonly Extract<RecordWrite, { kind: 'check' }>[];
+}
 
 /** Attempts of one change against concurrent ones: each loss means that another change of the shard got through. */
 const ATTEMPTS_MAX = 6;
@@ -41,7 +53,7 @@ export type Changed = { readonly kind: 'CHANGED' | 'UNCHANGED'; readonly shard: 
 export async function changeDescriptor<E>(
   deps: Deps,
   shardId: ShardId,
-  by: { readonly principal: Principal; readonly action: DescriptorAction; readonly detail?: Json },
+  by: ChangedBy,
   decide: Decide<E>,
 ): Promise<Result<Changed, E | Fault>> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
@@ -61,7 +73,7 @@ export async function changeDescriptor<E>(
 export async function changeLocated<E>(
   deps: Deps,
   located: LocatedShard,
-  by: { readonly principal: Principal; readonly action: DescriptorAction; readonly detail?: Json },
+  by: ChangedBy,
   decide: Decide<E>,
 ): Promise<Result<Changed | 'RACED', E>> {
   const decided = await decide(located.shard);
@@ -70,7 +82,11 @@ export async function changeLocated<E>(
   if (next === null) return ok({ kind: 'UNCHANGED', shard: located.shard });
   try {
     const committed = await deps.records.commit({
-      writes: [...deps.directory.replaceWrites(located, next), ...intentWrites(deps, located.shard, next)],
+      writes: [
+        ...deps.directory.replaceWrites(located, next),
+        ...intentWrites(deps, located.shard, next),
+        ...(by.checks?.() ?? []),
+      ],
       audit: [
         {
           entity: `shard:${next.shardId}`,
