@@ -3,7 +3,9 @@ import { badInput } from './bad-input.ts';
 import { config } from './config.ts';
 import { dataTokens } from './data-tokens.ts';
 import { deleteTable } from './delete-table.ts';
+import { doubleLeaders } from './double-leaders.ts';
 import { failover } from './failover.ts';
+import { frozenLeader } from './frozen-leader.ts';
 import { leaderTransfer } from './leader-transfer.ts';
 import { nodes } from './nodes.ts';
 import { publicCalls } from './public.ts';
@@ -24,6 +26,8 @@ export const cases: readonly Case[] = [
   ...dataTokens,
   ...leaderTransfer,
   ...failover,
+  ...frozenLeader,
   ...runnerRestart,
+  ...doubleLeaders,
   ...deleteTable,
 ];
