@@ -1,13 +1,14 @@
 import { StateMachine } from 'aws-local-stepfunctions';
 import type { Random } from '../shared/domain/environment.ts';
 import type { OperationId } from '../shared/domain/ids.ts';
+import { executionName } from '../shared/domain/operation.ts';
 import type { Json } from '../shared/domain/records.ts';
 import type { Logger, OperationStarter } from '../shared/ports.ts';
 
 /**
  * Step Functions on one machine: the same ASL files, Task states served by the operation-step handler in this process, real
- * unique task tokens. An execution lives as long as the process; after a restart it is started anew, because state is in
- * the store and every step is idempotent. Waits and timeouts use the process's global timers.
+ * unique task tokens. An execution lives as long as the process; after a restart the operation goes on in its next one, because state is
+ * in the store and every step is idempotent. Waits and timeouts use the process's global timers.
  */
 export interface AslRunnerOptions {
   /** Parsed ASL by operation type. */
@@ -19,7 +20,7 @@ export interface AslRunnerOptions {
 }
 
 export interface AslRunner extends OperationStarter {
-  /** Ids of executions under way. */
+  /** Names of executions under way. */
   running(): readonly string[];
   /** Aborts every execution and waits until their present step is over. */
   stop(): Promise<void>;
@@ -99,14 +100,19 @@ export function createAslRunner(options: AslRunnerOptions): AslRunner {
         ]),
     );
 
-  const execute = (type: string, id: string, definition: { States: Record<string, TaskState> }): Execution => {
+  const execute = (
+    type: string,
+    id: OperationId,
+    name: string,
+    definition: { States: Record<string, TaskState> },
+  ): Execution => {
     const execution: Execution = { tokens: new Set(), abort: () => undefined, finished: Promise.resolve() };
     const input = { operation_id: id };
     const machine = machineOf(definition);
     const run = machine.run(input, {
       overrides: { taskResourceLocalHandlers: handlersOf(definition, execution) },
       context: {
-        Execution: { Id: arnOf(type, id), Name: id, Input: input },
+        Execution: { Id: arnOf(type, name), Name: name, Input: input },
         StateMachine: { Id: stateMachineArn(type), Name: `shardkeeper-${type}` },
         Task: { Token: TOKEN_PLACEHOLDER },
       },
@@ -115,12 +121,12 @@ export function createAslRunner(options: AslRunnerOptions): AslRunner {
     execution.abort = () => run.abort();
     execution.finished = run.result
       .then(
-        () => log.info('execution-ended', { type, operation_id: id }),
-        (error: unknown) => log.error('execution-failed', { type, operation_id: id, error }),
+        () => log.info('execution-ended', { type, operation_id: id, execution: name }),
+        (error: unknown) => log.error('execution-failed', { type, operation_id: id, execution: name, error }),
       )
       .finally(() => {
         for (const token of execution.tokens) waiters.delete(token);
-        executions.delete(id);
+        executions.delete(name);
       });
     return execution;
   };
@@ -133,13 +139,15 @@ export function createAslRunner(options: AslRunnerOptions): AslRunner {
   };
 
   return {
-    start: (type: string, id: OperationId) => {
+    start: (type: string, id: OperationId, run = 1) => {
       const definition = definitions.get(type);
       if (definition === undefined) return Promise.reject(new Error(`no state machine for operation type ${type}`));
-      if (!executions.has(id))
-        executions.set(id, execute(type, id, definition as { States: Record<string, TaskState> }));
-      return Promise.resolve({ executionArn: arnOf(type, id) });
+      const name = executionName(id, run);
+      if (!executions.has(name))
+        executions.set(name, execute(type, id, name, definition as { States: Record<string, TaskState> }));
+      return Promise.resolve({ executionArn: arnOf(type, name) });
     },
+    isRunning: (_type, id, run) => Promise.resolve(executions.has(executionName(id, run))),
     succeedTask: (token, output) => settle(token, (waiter) => waiter.succeed(output)),
     failTask: (token, code, message) => settle(token, (waiter) => waiter.fail(new TaskFailure(code, message))),
     running: () => [...executions.keys()],

@@ -274,7 +274,15 @@ export interface RecordConflict {
 
 /** Entities that may change without an audit entry (I-16 names them): observations, deliveries, derived indexes. */
 export type UnauditedKind =
-  'liveness' | 'livenessPack' | 'nodeStats' | 'detector' | 'idempotency' | 'command' | 'commandBatch' | 'separator';
+  | 'liveness'
+  | 'livenessPack'
+  | 'nodeStats'
+  | 'detector'
+  | 'idempotency'
+  | 'command'
+  | 'commandBatch'
+  | 'separator'
+  | 'operationPart';
 export type UnauditedWrite = Extract<RecordWrite, { entity: UnauditedKind }>;
 
 /** One audited mutation: its writes, its audit entry and its events commit in one transaction, or none does. */

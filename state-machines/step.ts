@@ -1,30 +1,48 @@
+import { hasEnded, CANCEL_REQUESTED, mayFollow } from '../shared/domain/operation.ts';
 import type { OperationId } from '../shared/domain/ids.ts';
 import type { Json, OperationRecord } from '../shared/domain/records.ts';
-import { Bug } from '../shared/domain/result.ts';
+import { Bug, invariant } from '../shared/domain/result.ts';
 import type { Change, Deps, Stored } from '../shared/ports.ts';
+
+export { ACKNOWLEDGED, TERMINAL } from '../shared/domain/operation.ts';
 
 /**
  * Steps of operations: ASL sequences, TypeScript decides. A step reads the operation, does one bounded piece of work that may be
- * repeated at will, saves, and names the next step. A step that fails throws and is retried by the state machine.
+ * repeated at will, saves, and names the next step. A step that fails throws and is retried by the state machine. docs/operations.md
+ * tells how to add an operation.
  */
 export interface StepInput {
   readonly operationId: OperationId;
   readonly step: string;
   /** Present in `.waitForTaskToken` states. */
   readonly taskToken: string | null;
-  /** Given to the first step of a machine, which notes it in the record. */
+  /** ARN of the execution that runs the step; null when a step is called by hand. */
   readonly executionArn: string | null;
 }
+
 export interface StepResult {
   /** Tag for the state machine's Choice. */
   readonly next: string;
+  /** For a Wait state before the next step (`SecondsPath: $.result.wait_seconds`), at least 1; left out: no wait. */
+  readonly wait_seconds?: number;
 }
 export type StepFunction = (deps: Deps, input: StepInput) => Promise<StepResult>;
 
+/** What a folder in state-machines gives to the runtime, as its export `machine`. */
+export interface OperationMachine {
+  /** By tag. `begin` is not among them: the runtime has it. `fail` is; `roll-back` is unless the operation can't be undone. */
+  readonly steps: Readonly<Record<string, StepFunction>>;
+  /**
+   * Tags that each step may answer with; of a waiting step, what completes its token. The runtime itself adds `paused`, `roll-back` and
+   * `done`. Held against the ASL file by a test, and against every answer when it runs.
+   */
+  readonly answers: Readonly<Record<string, readonly string[]>>;
+  /** The step to go on with, from what is saved: at the first start, after a pause, a redrive, a restart. */
+  readonly resume: (operation: OperationRecord) => string;
+}
+
 /** What every machine's Choice takes for its end. */
 export const DONE: StepResult = { next: 'done' };
-
-export const TERMINAL: ReadonlySet<OperationRecord['status']> = new Set(['SUCCEEDED', 'FAILED', 'CANCELLED']);
 
 export async function loadOperation(deps: Deps, operationId: OperationId): Promise<Stored<'operation'>> {
   const stored = await deps.records.get('operation', { operationId });
@@ -35,6 +53,27 @@ export async function loadOperation(deps: Deps, operationId: OperationId): Promi
 /** Steps kept in the record: the newest. Batches of one kind are counted by `progress`, not listed. */
 const STEPS_KEPT_MAX = 50;
 
+export type OperationPatch = Partial<
+  Pick<
+    OperationRecord,
+    | 'status'
+    | 'outcome'
+    | 'progress'
+    | 'waitingOn'
+    | 'state'
+    | 'plan'
+    | 'executionArn'
+    | 'error'
+    /** Set to false in the very commit that can't be undone any more. */
+    | 'cancellable'
+    | 'control'
+    | 'run'
+    | 'runSteps'
+    | 'runStartedAtMs'
+    | 'undoing'
+  >
+>;
+
 /**
  * Saves the operation together with other writes, audited; conditional on the revision that the step read. Throws if
  * somebody else saved it meanwhile: the state machine runs the step again.
@@ -42,23 +81,36 @@ const STEPS_KEPT_MAX = 50;
 export async function saveOperation(
   deps: Deps,
   stored: Stored<'operation'>,
-  patch: Partial<
-    Pick<OperationRecord, 'status' | 'outcome' | 'progress' | 'waitingOn' | 'state' | 'executionArn' | 'error'>
-  >,
+  patch: OperationPatch,
   entry: { readonly name: string; readonly detail: string },
   also: Partial<Change> = {},
-): Promise<void> {
+): Promise<Stored<'operation'>> {
   const nowMs = deps.clock.wallMs();
   const value: OperationRecord = {
     ...stored.value,
+    runSteps: stored.value.runSteps + 1,
     ...patch,
     updatedAtMs: nowMs,
     steps: [...stored.value.steps, { name: entry.name, atMs: nowMs, detail: entry.detail }].slice(-STEPS_KEPT_MAX),
   };
-  const ended = TERMINAL.has(value.status) && !TERMINAL.has(stored.value.status);
+  invariant(
+    mayFollow(stored.value.status, value.status),
+    `operation ${value.operationId} goes from ${stored.value.status} to ${value.status}`,
+  );
+  const ended = hasEnded(value) && !hasEnded(stored.value);
   const committed = await deps.records.commit({
     writes: [
       { kind: 'put', entity: 'operation', value, when: [{ kind: 'revision', is: stored.revision }] },
+      ...(ended
+        ? [
+            {
+              kind: 'delete' as const,
+              entity: 'openOperation' as const,
+              id: { operationId: value.operationId },
+              when: [],
+            },
+          ]
+        : []),
       ...(also.writes ?? []),
     ],
     audit: [
@@ -84,6 +136,7 @@ export async function saveOperation(
     ],
   });
   if (!committed.ok) throw new Error(`operation ${value.operationId} was changed by another run of a step`);
+  return { value, revision: (stored.revision + 1) as Stored<'operation'>['revision'] };
 }
 
 /** The fields of an operation's input or state, which its own steps wrote. */
@@ -97,12 +150,43 @@ export function textOf(fields: { readonly [key: string]: Json }, name: string): 
   return value;
 }
 
+export interface StepError {
+  readonly code: string;
+  readonly message: string;
+}
+
+/**
+ * The last save of a `roll-back` step: everything is as it was before. CANCELLED if a cancel was the reason, else FAILED with the error that
+ * was noted when the undoing began, or `fallback`.
+ */
+export function endRolledBack(
+  deps: Deps,
+  operation: Stored<'operation'>,
+  fallback: StepError,
+  also: Partial<Change> = {},
+): Promise<Stored<'operation'>> {
+  const { error } = operation.value;
+  const cancelled = error?.code === CANCEL_REQUESTED.code;
+  return saveOperation(
+    deps,
+    operation,
+    {
+      status: cancelled ? 'CANCELLED' : 'FAILED',
+      outcome: 'ROLLED_BACK',
+      waitingOn: null,
+      error: cancelled ? null : (error ?? fallback),
+    },
+    { name: 'roll-back', detail: cancelled ? 'cancelled' : (error ?? fallback).code },
+    also,
+  );
+}
+
 /** The last step of a machine whose undoing failed too: the operation ends FAILED with its reason, its state as it stands. */
 export const failWith =
-  (error: { readonly code: string; readonly message: string }): StepFunction =>
+  (error: StepError): StepFunction =>
   async (deps, input) => {
     const operation = await loadOperation(deps, input.operationId);
-    if (TERMINAL.has(operation.value.status)) return DONE;
+    if (hasEnded(operation.value)) return DONE;
     await saveOperation(
       deps,
       operation,
@@ -112,8 +196,17 @@ export const failWith =
     return DONE;
   };
 
-/** A waiting step of an operation that has ended meanwhile: the wait is over. */
-export async function endWait(deps: Deps, input: StepInput): Promise<StepResult> {
-  if (input.taskToken !== null) await deps.operations.succeedTask(input.taskToken, {});
-  return DONE;
+/** A waiting step with nothing to wait for: its token is completed with the tag of its Choice. */
+export async function endWait(deps: Deps, input: StepInput, answer: StepResult = DONE): Promise<StepResult> {
+  if (input.taskToken !== null) await deps.operations.succeedTask(input.taskToken, wireAnswer(answer));
+  return answer;
 }
+
+/** A step's answer as the state machine reads it. */
+export const wireAnswer = ({ next, wait_seconds = 0 }: StepResult): { next: string; wait_seconds: number } => ({
+  next,
+  wait_seconds,
+});
+
+/** Name of the execution that an ARN names (its last part). */
+export const executionOf = (arn: string | null): string | null => arn?.split(':').at(-1) ?? null;

@@ -5,6 +5,7 @@ import type { LivenessRecord } from '../shared/domain/lease.ts';
 import { compareKeys, KEY_SPACE_START } from '../shared/domain/keys.ts';
 import type { Replica, ShardDescriptor } from '../shared/domain/shard.ts';
 import type { CommandDraft, Deps } from '../shared/ports.ts';
+import { ACKNOWLEDGED } from './step.ts';
 import type { StepInput } from './step.ts';
 
 /** What create-table and delete-table do alike with the shards of a table. */
@@ -61,7 +62,7 @@ export const draft = (
 export async function sendAndWait(deps: Deps, input: StepInput, drafts: readonly CommandDraft[]): Promise<void> {
   if (input.taskToken === null) throw new Error(`step ${input.step} runs in a state that gives a task token`);
   if (drafts.length === 0) {
-    await deps.operations.succeedTask(input.taskToken, {});
+    await deps.operations.succeedTask(input.taskToken, ACKNOWLEDGED);
     return;
   }
   await deps.commands.sendForTask(drafts, { operationId: input.operationId, taskToken: input.taskToken });

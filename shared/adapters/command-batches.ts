@@ -1,4 +1,5 @@
 import type { Logger } from '../domain/environment.ts';
+import { ACKNOWLEDGED } from '../domain/operation.ts';
 import type { CommandBatch } from '../domain/records.ts';
 import { StoreError } from '../ports.ts';
 import type { OperationStarter, Records } from '../ports.ts';
@@ -30,7 +31,7 @@ export function createCommandBatches(parts: {
     const refused = batch.failed[0];
     if (refused === undefined && batch.pending.length > 0) return;
     if (batch.taskToken !== null) {
-      if (refused === undefined) await operations.succeedTask(batch.taskToken, {});
+      if (refused === undefined) await operations.succeedTask(batch.taskToken, ACKNOWLEDGED);
       else await operations.failTask(batch.taskToken, refused.code, refused.message);
     }
     const { batchId, operationId } = batch;

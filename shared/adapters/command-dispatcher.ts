@@ -5,6 +5,7 @@ import type { Clock, Logger, Random } from '../domain/environment.ts';
 import { commandId, epoch, generation, nodeEpoch } from '../domain/ids.ts';
 import type { CommandId, NodeId } from '../domain/ids.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
+import { ACKNOWLEDGED } from '../domain/operation.ts';
 import type { CommandRecord, Json } from '../domain/records.ts';
 import { invariant } from '../domain/result.ts';
 import { replicaOn } from '../domain/shard.ts';
@@ -133,7 +134,7 @@ export function createCommandDispatcher(parts: CommandDispatcherParts): CommandD
 
     sendForTask: async (drafts, { operationId, taskToken }) => {
       if (drafts.length === 0) {
-        await parts.operations.succeedTask(taskToken, {});
+        await parts.operations.succeedTask(taskToken, ACKNOWLEDGED);
         return;
       }
       invariant(drafts.length <= BATCH_COMMANDS_MAX, `a task waits for at most ${BATCH_COMMANDS_MAX} commands`);

@@ -124,6 +124,13 @@ export interface OperationRecord {
   readonly control: 'RUN' | 'PAUSE' | 'CANCEL';
   /** Number of its execution, from 1: a resumed, redriven or continued operation runs in a new one. */
   readonly run: number;
+  /** Steps that its present execution has saved, and when that execution began (wall clock): its share of history events is bounded. */
+  readonly runSteps: number;
+  readonly runStartedAtMs: number;
+  /** False from the commit on that can't be undone any more: an accepted cancel is always obeyed, a later one is refused. */
+  readonly cancellable: boolean;
+  /** True once it began to undo what it did: whatever comes, it goes on undoing until it is rolled back. */
+  readonly undoing: boolean;
   /** The operation that started it as a part of itself; null for one that a caller or a schedule asked for. */
   readonly parentId: OperationId | null;
   /** What it will do, or did, as data; null where there is nothing to tell. */
@@ -140,6 +147,32 @@ export interface OperationRecord {
   readonly updatedAtMs: number;
   readonly executionArn: string | null;
   readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+/** An operation that has not ended; written and deleted with its record, so that whoever resumes operations finds them. */
+export interface OpenOperation {
+  readonly operationId: OperationId;
+}
+
+/** One part of a large operation, such as one move of a rebalance. Written by the operation's own steps. */
+export interface OperationPart {
+  readonly operationId: OperationId;
+  /** From 0, in the order of execution. */
+  readonly number: number;
+  readonly value: Json;
+  readonly status: 'PLANNED' | 'RUNNING' | 'DONE' | 'SKIPPED' | 'FAILED';
+  /** The operation that carries it out; null as long as none does. */
+  readonly childId: OperationId | null;
+  /** Why it was skipped or failed. */
+  readonly reason: string | null;
+  readonly updatedAtMs: number;
+}
+
+/** A shard that an operation owns; written and deleted with its descriptor's state, so that no lock outlives its operation (I-10). */
+export interface OwnedShard {
+  readonly shardId: ShardId;
+  readonly operationId: OperationId;
+  readonly sinceMs: number;
 }
 
 /** A command on its way to a node; queued when a push fails, completed by the node's acknowledgement. */

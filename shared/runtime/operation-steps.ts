@@ -1,19 +1,20 @@
 import * as z from 'zod';
 import { operationId } from '../domain/ids.ts';
 import type { OperationType } from '../domain/records.ts';
+import { BEGIN } from '../domain/operation.ts';
 import { Bug } from '../domain/result.ts';
 import * as createTable from '../../state-machines/create-table/steps.ts';
 import * as deleteTable from '../../state-machines/delete-table/steps.ts';
+import { runStep } from '../../state-machines/run-step.ts';
+import { wireAnswer } from '../../state-machines/step.ts';
 import type { RuntimeSource } from './runtime.ts';
 
-/** The map from step tag to step function, and the handler behind every Task of every state machine. */
+/** The map from operation type to its machine, and the handler behind every Task of every state machine. */
 
-const stepsByType = {
-  'create-table': createTable.steps,
-  'delete-table': deleteTable.steps,
+export const machines = {
+  'create-table': createTable.machine,
+  'delete-table': deleteTable.machine,
 } satisfies Readonly<Record<OperationType, unknown>>;
-
-type StepFunction = (typeof stepsByType)[OperationType][string];
 
 const taskSchema = z.strictObject({
   operation_id: z.string().min(1),
@@ -22,10 +23,10 @@ const taskSchema = z.strictObject({
   execution_arn: z.string().min(1).optional(),
 });
 export type TaskInput = z.input<typeof taskSchema>;
-export type OperationStepHandler = (task: unknown) => Promise<{ next: string }>;
+export type OperationStepHandler = (task: unknown) => Promise<{ next: string; wait_seconds: number }>;
 
 /** Names of the steps of one operation type, for the test that ASL files name no other. */
-export const stepTags = (type: OperationType): readonly string[] => Object.keys(stepsByType[type]);
+export const stepTags = (type: OperationType): readonly string[] => [BEGIN, ...Object.keys(machines[type].steps)];
 
 /** Runs one step. Throws when the step does: the state machine retries or catches, TypeScript does not. */
 export function operationStepHandler(source: RuntimeSource): OperationStepHandler {
@@ -35,9 +36,8 @@ export function operationStepHandler(source: RuntimeSource): OperationStepHandle
     const id = operationId(operation_id);
     const stored = await deps.records.get('operation', { operationId: id });
     if (stored === null) throw new Bug(`operation ${operation_id} does not exist`);
-    const run = stepOf(stored.value.type, step);
     const startedMs = deps.clock.monotonicMs();
-    const answer = await run(deps, {
+    const answer = await runStep(deps, machines[stored.value.type], {
       operationId: id,
       step,
       taskToken: task_token ?? null,
@@ -50,13 +50,6 @@ export function operationStepHandler(source: RuntimeSource): OperationStepHandle
       next: answer.next,
       duration_ms: Math.round(deps.clock.monotonicMs() - startedMs),
     });
-    return answer;
+    return wireAnswer(answer);
   };
-}
-
-function stepOf(type: OperationType, tag: string): StepFunction {
-  const steps: Readonly<Record<string, StepFunction>> = stepsByType[type];
-  const step = Object.hasOwn(steps, tag) ? steps[tag] : undefined;
-  if (step === undefined) throw new Bug(`operation type ${type} has no step ${tag}`);
-  return step;
 }

@@ -2,17 +2,19 @@ import { toTimestamp, LIST_LIMIT_DEFAULT } from '../contracts/primitives.ts';
 import { firstDisorder } from '../domain/create-table.ts';
 import { conflict, invalid } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
-import { operationId, tableId, tableName } from '../domain/ids.ts';
+import { tableId, tableName } from '../domain/ids.ts';
 import type { EncodedKey, OperationId } from '../domain/ids.ts';
 import { encodeKey, utf8Bytes } from '../domain/keys.ts';
 import type { KeyType } from '../domain/keys.ts';
-import type { Json, OperationRecord, OperationType, TableRecord } from '../domain/records.ts';
+import { hasEnded as operationHasEnded } from '../domain/operation.ts';
+import type { TableRecord } from '../domain/records.ts';
 import { err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
-import type { Deps, Principal } from '../ports.ts';
+import type { Deps } from '../ports.ts';
 import { replicationConfig } from './config.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { principalName } from './principal.ts';
+import { newOperationId, startOperation } from './start-operation.ts';
 import { keyAdvice } from './routes.ts';
 import { tableNotFound } from './table-lookup.ts';
 import type { UseCase } from './types.ts';
@@ -57,37 +59,37 @@ export const createTable: UseCase<'createTable'> = async (deps, principal, { bod
     operationId: id,
     createdAtMs: nowMs,
   };
-  const operation = newOperation(
-    deps,
-    principal,
-    id,
-    'create-table',
-    { table: table.table, table_id: table.tableId, split_keys: splitKeys.value },
-    table.shardCount,
-  );
-  const committed = await deps.records.commit({
-    writes: [
-      { kind: 'put', entity: 'table', value: table, when: [{ kind: 'absent' }] },
-      { kind: 'put', entity: 'operation', value: operation, when: [{ kind: 'absent' }] },
-    ],
-    audit: [
-      {
-        entity: `table:${table.tableId}`,
-        number: 1,
-        action: 'TABLE_CREATING',
-        principal: principalName(principal),
-        detail: { table: table.table, shards: table.shardCount },
-      },
-      operationCreated(operation, principal),
-    ],
-    events: [],
+  const started = await startOperation(deps, principal, {
+    type: 'create-table',
+    operationId: id,
+    input: {
+      table: table.table,
+      table_id: table.tableId,
+      key_type: keyType,
+      replication_factor: replicationFactor,
+      replication_factor_is_own: table.replicationFactorIsOwn,
+      split_keys: splitKeys.value,
+    },
+    progress: { total: table.shardCount, unit: 'shards' },
+    also: {
+      writes: [{ kind: 'put', entity: 'table', value: table, when: [{ kind: 'absent' }] }],
+      audit: [
+        {
+          entity: `table:${table.tableId}`,
+          number: 1,
+          action: 'TABLE_CREATING',
+          principal: principalName(principal),
+          detail: { table: table.table, shards: table.shardCount },
+        },
+      ],
+      events: [],
+    },
   });
-  if (!committed.ok) {
+  if (!started.ok) {
     return err(
       conflict('TABLE_EXISTS', `There is a table ${body.table} already. Choose another name, or delete it first.`),
     );
   }
-  await startOrLeave(deps, 'create-table', id);
   return ok({
     status: 'initiated',
     message: `Table ${body.table} is being created`,
@@ -112,33 +114,26 @@ export const deleteTable: UseCase<'deleteTable'> = async (deps, principal, { par
   }
   const id = newOperationId(deps);
   const table: TableRecord = { ...stored.value, state: 'DELETING', operationId: id };
-  const operation = newOperation(
-    deps,
-    principal,
-    id,
-    'delete-table',
-    { table: table.table, table_id: table.tableId },
-    table.shardCount,
-  );
-  const committed = await deps.records.commit({
-    writes: [
-      { kind: 'put', entity: 'table', value: table, when: [{ kind: 'revision', is: stored.revision }] },
-      { kind: 'put', entity: 'operation', value: operation, when: [{ kind: 'absent' }] },
-    ],
-    audit: [
-      {
-        entity: `table:${table.tableId}`,
-        number: stored.revision + 1,
-        action: 'TABLE_DELETING',
-        principal: principalName(principal),
-        detail: { table: table.table },
-      },
-      operationCreated(operation, principal),
-    ],
-    events: [],
+  const started = await startOperation(deps, principal, {
+    type: 'delete-table',
+    operationId: id,
+    input: { table: table.table, table_id: table.tableId },
+    progress: { total: table.shardCount, unit: 'shards' },
+    also: {
+      writes: [{ kind: 'put', entity: 'table', value: table, when: [{ kind: 'revision', is: stored.revision }] }],
+      audit: [
+        {
+          entity: `table:${table.tableId}`,
+          number: stored.revision + 1,
+          action: 'TABLE_DELETING',
+          principal: principalName(principal),
+          detail: { table: table.table },
+        },
+      ],
+      events: [],
+    },
   });
-  if (!committed.ok) return err(conflict('CONFLICT', `Table ${params.table} just changed. Send the request again.`));
-  await startOrLeave(deps, 'delete-table', id);
+  if (!started.ok) return err(conflict('CONFLICT', `Table ${params.table} just changed. Send the request again.`));
   return ok({
     status: 'initiated',
     message: `Table ${params.table} is being deleted`,
@@ -208,64 +203,8 @@ function encodeSplitKeys(keyType: KeyType, keys: readonly string[]): Result<Enco
   return ok(encoded);
 }
 
-/** Starts the state machine; if that fails now, the reconciler starts what is still PENDING (the request was recorded). */
-async function startOrLeave(deps: Deps, type: OperationType, id: OperationId): Promise<void> {
-  try {
-    await deps.operations.start(type, id);
-  } catch (error) {
-    deps.log.warn('operation-not-started', { operationId: id, message: String(error) });
-  }
-}
-
 /** True if the operation that holds a table came to its end without freeing it: deleting may go on from there. */
 async function hasEnded(deps: Deps, id: OperationId): Promise<boolean> {
   const stored = await deps.records.get('operation', { operationId: id });
-  return stored === null || ['SUCCEEDED', 'FAILED', 'CANCELLED'].includes(stored.value.status);
+  return stored === null || operationHasEnded(stored.value);
 }
-
-/** Digits of the time part: base 36 milliseconds stay at 9 digits until the year 5188. */
-const TIME_DIGITS = 9;
-
-/** Time-ordered, so that the list of operations is in order of creation. */
-function newOperationId(deps: Deps): OperationId {
-  return operationId(`op-${deps.clock.wallMs().toString(36).padStart(TIME_DIGITS, '0')}-${deps.random.hex(6)}`);
-}
-
-function newOperation(
-  deps: Deps,
-  principal: Principal,
-  id: OperationId,
-  type: OperationType,
-  input: Json,
-  total: number,
-): OperationRecord {
-  const nowMs = deps.clock.wallMs();
-  return {
-    operationId: id,
-    type,
-    status: 'PENDING',
-    outcome: null,
-    progress: { done: 0, total, unit: 'shards' },
-    waitingOn: null,
-    input,
-    state: {},
-    steps: [],
-    createdBy: principalName(principal),
-    createdAtMs: nowMs,
-    updatedAtMs: nowMs,
-    control: 'RUN',
-    run: 1,
-    parentId: null,
-    plan: null,
-    executionArn: null,
-    error: null,
-  };
-}
-
-const operationCreated = (operation: OperationRecord, principal: Principal) => ({
-  entity: `operation:${operation.operationId}`,
-  number: 1,
-  action: 'OPERATION_CREATED',
-  principal: principalName(principal),
-  detail: { type: operation.type },
-});

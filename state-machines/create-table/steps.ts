@@ -1,14 +1,25 @@
 import { firstDescriptor, shardCount, startKeyOf } from '../../shared/domain/create-table.ts';
 import type { NewTable } from '../../shared/domain/create-table.ts';
-import { encodedKey, nodeId, replicaId, tableName } from '../../shared/domain/ids.ts';
+import { encodedKey, nodeId, replicaId, tableId, tableName } from '../../shared/domain/ids.ts';
 import type { NodeId } from '../../shared/domain/ids.ts';
 import { placeShards } from '../../shared/domain/placement.ts';
 import type { PlacementCandidate } from '../../shared/domain/placement.ts';
-import type { Json, TableRecord } from '../../shared/domain/records.ts';
+import type { Json, OperationRecord, TableRecord } from '../../shared/domain/records.ts';
 import { Bug } from '../../shared/domain/result.ts';
 import type { Deps, Stored } from '../../shared/ports.ts';
-import { DONE, endWait, failWith, fieldsOf, loadOperation, saveOperation, TERMINAL, textOf } from '../step.ts';
-import type { StepFunction } from '../step.ts';
+import {
+  ACKNOWLEDGED,
+  DONE,
+  endRolledBack,
+  endWait,
+  failWith,
+  fieldsOf,
+  loadOperation,
+  saveOperation,
+  TERMINAL,
+  textOf,
+} from '../step.ts';
+import type { OperationMachine, StepFunction } from '../step.ts';
 import {
   draft,
   liveNodes,
@@ -34,7 +45,8 @@ const REPLICA_PAGES_MAX = 100;
 
 interface Work {
   readonly operation: Stored<'operation'>;
-  readonly table: Stored<'table'>;
+  /** Null after a roll-back, before a redriven operation claims the name again. */
+  readonly table: Stored<'table'> | null;
   readonly plan: NewTable;
   readonly candidates: readonly PlacementCandidate[];
   /** Shards in the directory, and shards whose replicas are provisioned. */
@@ -46,18 +58,20 @@ async function load(deps: Deps, input: Parameters<StepFunction>[1]): Promise<Wor
   const operation = await loadOperation(deps, input.operationId);
   if (TERMINAL.has(operation.value.status)) return 'ENDED';
   const request = fieldsOf(operation.value.input);
-  const table = await deps.records.get('table', { table: tableName(textOf(request, 'table')) });
-  if (table === null || table.value.tableId !== request['table_id'])
-    throw new Bug(`operation ${input.operationId} lost its table`);
   const state = fieldsOf(operation.value.state);
+  const name = tableName(textOf(request, 'table'));
+  // Shard ids are made from the table's id and never reused: after a roll-back the table is another one.
+  const id = tableId(textOf('table_id' in state ? state : request, 'table_id'));
+  const stored = await deps.records.get('table', { table: name });
+  const isOurs = stored?.value.tableId === id && stored.value.operationId === input.operationId;
   return {
     operation,
-    table,
+    table: isOurs ? stored : null,
     plan: {
-      table: table.value.table,
-      tableId: table.value.tableId,
-      keyType: table.value.keyType,
-      replicationFactor: table.value.replicationFactor,
+      table: name,
+      tableId: id,
+      keyType: request['key_type'] === 'int64' ? 'int64' : 'string',
+      replicationFactor: Number(request['replication_factor']),
       splitKeys: (request['split_keys'] as readonly string[]).map(encodedKey),
     },
     candidates: ((state['candidates'] ?? []) as readonly (readonly [string, string, number, number])[]).map(
@@ -68,17 +82,40 @@ async function load(deps: Deps, input: Parameters<StepFunction>[1]): Promise<Wor
   };
 }
 
-const stateOf = (work: Pick<Work, 'candidates' | 'built' | 'provisioned'>): Json => ({
+/** As load, for steps that need the table's record to stand. */
+async function loadWithTable(
+  deps: Deps,
+  input: Parameters<StepFunction>[1],
+): Promise<(Work & { readonly table: Stored<'table'> }) | 'ENDED'> {
+  const work = await load(deps, input);
+  if (work === 'ENDED') return work;
+  const { table } = work;
+  if (table === null) throw new Bug(`operation ${input.operationId} lost its table`);
+  return { ...work, table };
+}
+
+const stateOf = (work: Pick<Work, 'plan' | 'candidates' | 'built' | 'provisioned'>): Json => ({
+  table_id: work.plan.tableId,
   candidates: work.candidates.map(({ nodeId: id, zone, replicas, leaders }) => [id, zone, replicas, leaders]),
   built: work.built,
   provisioned: work.provisioned,
 });
+
+/** The step to go on with. The waits are repeated from their beginning: nodes know the commands already. */
+function resume({ state, progress }: OperationRecord): string {
+  const { candidates, built, provisioned } = fieldsOf(state);
+  if (!Array.isArray(candidates) || candidates.length === 0) return 'plan';
+  if (Number(built ?? 0) < progress.total) return 'build-directory';
+  return Number(provisioned ?? 0) < progress.total ? 'create-replicas' : 'activate';
+}
 
 /** Takes a snapshot of the nodes to place on. The placement itself follows from it, so that a repeated step repeats it. */
 const plan: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
   if (work === 'ENDED') return DONE;
   if (work.candidates.length > 0) return { next: 'build-directory' };
+  if (work.table === null && !(await claimName(deps, work))) return { next: 'roll-back' };
+  if (work.table === null) return { next: 'plan' };
   const candidates = await placementCandidates(deps);
   const { replicationFactor } = work.plan;
   if (candidates.length < replicationFactor) {
@@ -86,8 +123,6 @@ const plan: StepFunction = async (deps, input) => {
       deps,
       work.operation,
       {
-        status: 'RUNNING',
-        executionArn: input.executionArn,
         error: {
           code: 'NOT_ENOUGH_NODES',
           message: `Replication factor ${replicationFactor} needs as many live nodes; ${candidates.length} can take replicas.`,
@@ -100,11 +135,56 @@ const plan: StepFunction = async (deps, input) => {
   await saveOperation(
     deps,
     work.operation,
-    { status: 'RUNNING', executionArn: input.executionArn, state: stateOf({ candidates, built: 0, provisioned: 0 }) },
+    { state: stateOf({ ...work, candidates, built: 0, provisioned: 0 }) },
     { name: 'plan', detail: `${shardCount(work.plan)} shards over ${candidates.length} nodes` },
   );
   return { next: 'build-directory' };
 };
+
+/** A redriven operation whose table was rolled back makes it anew, under a new id. False: the name was taken meanwhile. */
+async function claimName(deps: Deps, { operation, plan: wanted }: Work): Promise<boolean> {
+  if ((await deps.records.get('table', { table: wanted.table })) !== null) {
+    const message = `There is a table ${wanted.table} already. Delete it first, or choose another name.`;
+    await saveOperation(
+      deps,
+      operation,
+      { error: { code: 'TABLE_EXISTS', message } },
+      { name: 'plan', detail: 'name taken' },
+    );
+    return false;
+  }
+  const id = tableId(`tbl-${deps.random.hex(8)}`);
+  const table: TableRecord = {
+    table: wanted.table,
+    tableId: id,
+    keyType: wanted.keyType,
+    state: 'CREATING',
+    replicationFactor: wanted.replicationFactor,
+    replicationFactorIsOwn: fieldsOf(operation.value.input)['replication_factor_is_own'] === true,
+    shardCount: shardCount(wanted),
+    operationId: operation.value.operationId,
+    createdAtMs: deps.clock.wallMs(),
+  };
+  await saveOperation(
+    deps,
+    operation,
+    { state: { table_id: id } },
+    { name: 'plan', detail: `table ${wanted.table} as ${id}` },
+    {
+      writes: [{ kind: 'put', entity: 'table', value: table, when: [{ kind: 'absent' }] }],
+      audit: [
+        {
+          entity: `table:${id}`,
+          number: 1,
+          action: 'TABLE_CREATING',
+          principal: 'system:operation',
+          detail: { table: table.table, shards: table.shardCount },
+        },
+      ],
+    },
+  );
+  return true;
+}
 
 const buildDirectory: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
@@ -180,7 +260,7 @@ const createReplicas: StepFunction = async (deps, input) => {
     { name: 'create-replicas', detail: `${drafts.length} replicas` },
   );
   await sendAndWait(deps, input, drafts);
-  return { next: 'start-leaders' };
+  return ACKNOWLEDGED;
 };
 
 /** Waits until the leaders of the batch serve. Where a leader's node was fenced meanwhile, failover sees to it. */
@@ -198,7 +278,7 @@ const startLeaders: StepFunction = async (deps, input) => {
     { name: 'start-leaders', detail: `${drafts.length} leaders` },
   );
   await sendAndWait(deps, input, drafts);
-  return { next: 'advance' };
+  return ACKNOWLEDGED;
 };
 
 const advance: StepFunction = async (deps, input) => {
@@ -220,7 +300,7 @@ const advance: StepFunction = async (deps, input) => {
 };
 
 const activate: StepFunction = async (deps, input) => {
-  const work = await load(deps, input);
+  const work = await loadWithTable(deps, input);
   if (work === 'ENDED') return DONE;
   await saveOperation(
     deps,
@@ -232,7 +312,7 @@ const activate: StepFunction = async (deps, input) => {
   return DONE;
 };
 
-/** Undoes what stands, batch by batch, and ends the operation as FAILED, rolled back. */
+/** Undoes what stands, batch by batch; then the operation has ended, rolled back. */
 const rollBack: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
   if (work === 'ENDED') return DONE;
@@ -243,27 +323,27 @@ const rollBack: StepFunction = async (deps, input) => {
     await removeTold(deps, work.plan.tableId, told, 'SHARD_REMOVED');
     return { next: 'roll-back' };
   }
-  const error = work.operation.value.error ?? {
-    code: 'STEP_FAILED',
-    message:
-      'A step kept failing or timed out; the execution history names it. Nothing is left of the table: create it again.',
-  };
-  await saveOperation(
+  await endRolledBack(
     deps,
     work.operation,
-    { status: 'FAILED', outcome: 'ROLLED_BACK', waitingOn: null, error },
-    { name: 'roll-back', detail: error.code },
     {
-      writes: [
-        {
-          kind: 'delete',
-          entity: 'table',
-          id: { table: work.plan.table },
-          when: [{ kind: 'revision', is: work.table.revision }],
-        },
-      ],
-      audit: [tableAudit(work.table, 'TABLE_REMOVED')],
+      code: 'STEP_FAILED',
+      message:
+        'A step kept failing or timed out; the execution history names it. Nothing is left of the table: redrive the operation, or create the table again.',
     },
+    work.table === null
+      ? {}
+      : {
+          writes: [
+            {
+              kind: 'delete',
+              entity: 'table',
+              id: { table: work.plan.table },
+              when: [{ kind: 'revision', is: work.table.revision }],
+            },
+          ],
+          audit: [tableAudit(work.table, 'TABLE_REMOVED')],
+        },
   );
   return DONE;
 };
@@ -271,7 +351,8 @@ const rollBack: StepFunction = async (deps, input) => {
 /** The roll-back itself kept failing: the operation ends FAILED, and deleting the table goes on from what stands. */
 const fail = failWith({
   code: 'ROLL_BACK_FAILED',
-  message: 'The table could be neither created nor rolled back. Delete the table to remove what stands.',
+  message:
+    'The table could be neither created nor rolled back. Redrive the operation to go on rolling back, or delete the table.',
 });
 
 const tableAudit = (table: Stored<'table'>, action: string) => ({
@@ -349,13 +430,24 @@ async function replicasHeld(deps: Deps, id: NodeId): Promise<number> {
   return count;
 }
 
-export const steps: Readonly<Record<string, StepFunction>> = {
-  plan,
-  'build-directory': buildDirectory,
-  'create-replicas': createReplicas,
-  'start-leaders': startLeaders,
-  advance,
-  activate,
-  'roll-back': rollBack,
-  fail,
+export const machine: OperationMachine = {
+  steps: {
+    plan,
+    'build-directory': buildDirectory,
+    'create-replicas': createReplicas,
+    'start-leaders': startLeaders,
+    advance,
+    activate,
+    'roll-back': rollBack,
+    fail,
+  },
+  answers: {
+    plan: ['plan', 'build-directory'],
+    'build-directory': ['build-directory', 'create-replicas'],
+    'create-replicas': ['acknowledged'],
+    'start-leaders': ['acknowledged'],
+    advance: ['create-replicas', 'activate'],
+    'roll-back': ['roll-back'],
+  },
+  resume,
 };

@@ -1,8 +1,19 @@
 import { encodedKey, tableId, tableName } from '../../shared/domain/ids.ts';
 import type { EncodedKey, TableId, TableName } from '../../shared/domain/ids.ts';
 import type { Deps, Stored } from '../../shared/ports.ts';
-import { DONE, endWait, failWith, fieldsOf, loadOperation, saveOperation, TERMINAL, textOf } from '../step.ts';
-import type { StepFunction, StepInput } from '../step.ts';
+import {
+  ACKNOWLEDGED,
+  DONE,
+  endRolledBack,
+  endWait,
+  failWith,
+  fieldsOf,
+  loadOperation,
+  saveOperation,
+  TERMINAL,
+  textOf,
+} from '../step.ts';
+import type { OperationMachine, StepFunction, StepInput } from '../step.ts';
 import { removalDrafts, removeTold, sendAndWait } from '../table-shards.ts';
 
 /**
@@ -36,20 +47,20 @@ const removeReplicas: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
   if (work === 'ENDED') return endWait(deps, input);
   const { told, toLive, toDown } = await removalDrafts(deps, work.tableId);
-  await deps.commands.send(toDown);
   await saveOperation(
     deps,
     work.operation,
     {
-      status: 'RUNNING',
-      executionArn: input.executionArn ?? work.operation.value.executionArn,
+      // From here on replicas disappear: saved before the first command, so that a cancel is either obeyed or refused.
+      cancellable: false,
       state: { told: told === 'NONE_LEFT' ? null : told },
       waitingOn: toLive.length === 0 ? null : `removal of ${toLive.length} replicas`,
     },
     { name: 'remove-replicas', detail: `${toLive.length + toDown.length} replicas` },
   );
+  await deps.commands.send(toDown);
   await sendAndWait(deps, input, toLive);
-  return { next: 'remove-shards' };
+  return ACKNOWLEDGED;
 };
 
 const removeShards: StepFunction = async (deps, input) => {
@@ -104,15 +115,62 @@ const finish: StepFunction = async (deps, input) => {
   return DONE;
 };
 
-/** A deletion that can't finish ends FAILED with its reason; the table stays DELETING, and deleting again goes on from there. */
-const fail = failWith({
-  code: 'STEP_FAILED',
-  message: 'A step kept failing or timed out; the execution history names it. Delete the table again to go on.',
-});
+/** Cancelled before the first replica went: the table serves again. */
+const rollBack: StepFunction = async (deps, input) => {
+  const work = await load(deps, input);
+  if (work === 'ENDED') return DONE;
+  const stored = await deps.records.get('table', { table: work.table });
+  const ours = stored !== null && stored.value.tableId === work.tableId;
+  await endRolledBack(
+    deps,
+    work.operation,
+    UNFINISHED,
+    ours
+      ? {
+          writes: [
+            {
+              kind: 'put',
+              entity: 'table',
+              value: { ...stored.value, state: 'ACTIVE' },
+              when: [{ kind: 'revision', is: stored.revision }],
+            },
+          ],
+          audit: [
+            {
+              entity: `table:${work.tableId}`,
+              number: stored.revision + 1,
+              action: 'TABLE_ACTIVE',
+              principal: 'system:operation',
+              detail: { table: work.table },
+            },
+          ],
+        }
+      : {},
+  );
+  return DONE;
+};
 
-export const steps: Readonly<Record<string, StepFunction>> = {
-  'remove-replicas': removeReplicas,
-  'remove-shards': removeShards,
-  finish,
-  fail,
+const UNFINISHED = {
+  code: 'STEP_FAILED',
+  message:
+    'A step kept failing or timed out; the execution history names it. Redrive the operation, or delete the table again.',
+};
+
+/** A deletion that can't finish ends FAILED with its reason; the table stays DELETING, and a redrive or another deletion goes on from there. */
+const fail = failWith(UNFINISHED);
+
+export const machine: OperationMachine = {
+  steps: {
+    'remove-replicas': removeReplicas,
+    'remove-shards': removeShards,
+    finish,
+    'roll-back': rollBack,
+    fail,
+  },
+  answers: {
+    'remove-replicas': ['acknowledged'],
+    'remove-shards': ['remove-replicas', 'finish'],
+  },
+  // What was told to nodes is told again: it finds what is left, and ends the deletion when nothing is.
+  resume: () => 'remove-replicas',
 };

@@ -50,6 +50,7 @@ async function setup(options: { pushToNodes?: boolean; nodes?: number } = {}): P
   };
   const operations: OperationStarter = {
     start: async () => ({ executionArn: 'arn' }),
+    isRunning: async () => true,
     succeedTask: async (token) => answer(`${token} succeeded`),
     failTask: async (token, code) => answer(`${token} failed: ${code}`),
   };

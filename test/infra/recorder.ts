@@ -57,9 +57,13 @@ export class AccessRecorder {
 
   operations(starter: OperationStarter): OperationStarter {
     return {
-      start: (type, id) => {
+      start: (type, id, run) => {
         this.note('states:StartExecution');
-        return starter.start(type, id);
+        return starter.start(type, id, run);
+      },
+      isRunning: (type, id, run) => {
+        this.note('states:DescribeExecution');
+        return starter.isRunning(type, id, run);
       },
       succeedTask: (token, output) => {
         this.note('states:SendTaskSuccess');

@@ -2,14 +2,13 @@ import { readFileSync } from 'node:fs';
 import { createAslRunner } from '../../local/asl-runner.ts';
 import type { AslRunner } from '../../local/asl-runner.ts';
 import { operationId } from '../../shared/domain/ids.ts';
+import { ACKNOWLEDGED } from '../../shared/domain/operation.ts';
 import type { OperationRecord } from '../../shared/domain/records.ts';
-import { steps as createTableSteps } from '../../state-machines/create-table/steps.ts';
-import { steps as deleteTableSteps } from '../../state-machines/delete-table/steps.ts';
+import { operationStepHandler } from '../../shared/runtime/operation-steps.ts';
+import { fixedRuntime } from '../../shared/runtime/runtime.ts';
 import { stateMachines } from '../../state-machines/registry.ts';
 import { settled } from './environment.ts';
 import type { UseCaseWorld } from './use-case-world.ts';
-
-const stepsByType = { 'create-table': createTableSteps, 'delete-table': deleteTableSteps };
 
 export interface StepTask {
   readonly operation_id: string;
@@ -34,27 +33,19 @@ export function operationsOf(
     if (stored === null) throw new Error(`no operation ${id}`);
     return stored.value;
   };
+  const step = operationStepHandler(fixedRuntime({ deps: world.deps, answers: 'checked' }));
   const runner = createAslRunner({
     definitions,
     random: world.random,
     log: world.log,
-    step: async (raw) => {
+    step: (raw) => {
       const task = raw as StepTask;
-      const { type } = await load(task.operation_id);
-      const step = stepsByType[type][task.step];
-      if (step === undefined) throw new Error(`no step ${task.step}`);
-      return around(task, () =>
-        step(world.deps, {
-          operationId: operationId(task.operation_id),
-          step: task.step,
-          taskToken: task.task_token ?? null,
-          executionArn: task.execution_arn ?? null,
-        }),
-      );
+      return around(task, () => step(task));
     },
   });
   Object.assign(world.deps.operations, {
-    start: (type: string, id: OperationRecord['operationId']) => runner.start(type, id),
+    start: (type: string, id: OperationRecord['operationId'], run?: number) => runner.start(type, id, run),
+    isRunning: (type: string, id: OperationRecord['operationId'], run: number) => runner.isRunning(type, id, run),
     succeedTask: (token: string, output: never) => runner.succeedTask(token, output),
     failTask: (token: string, code: string, message: string) => runner.failTask(token, code, message),
   });
@@ -64,13 +55,14 @@ export function operationsOf(
       const answers = await world.deps.commands.send(drafts);
       const refused = answers.find((answer) => answer.outcome === 'REFUSED');
       if (refused?.outcome === 'REFUSED') await runner.failTask(task.taskToken, refused.code, refused.message);
-      else if (answers.every((answer) => answer.outcome === 'DONE')) await runner.succeedTask(task.taskToken, {});
+      else if (answers.every((answer) => answer.outcome === 'DONE'))
+        await runner.succeedTask(task.taskToken, ACKNOWLEDGED);
     },
   });
   return {
     runner,
     ended: async (id) => {
-      while (runner.running().includes(id)) await settled();
+      while (runner.running().some((name) => name === id || name.startsWith(`${id}.`))) await settled();
       return load(id);
     },
     stop: () => runner.stop(),

@@ -3,6 +3,7 @@ import type { BodyOf, CallInput, ParamsOf, QueryOf, ResponseOf } from '../../sha
 import type { CallName, Calls } from '../../shared/contracts/api/index.ts';
 import type { Fault } from '../../shared/domain/faults.ts';
 import { nodeEpoch, nodeId } from '../../shared/domain/ids.ts';
+import { executionName } from '../../shared/domain/operation.ts';
 import type { LivenessRecord } from '../../shared/domain/lease.ts';
 import type { Result } from '../../shared/domain/result.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
@@ -73,10 +74,11 @@ export function useCaseWorld(options: { timers?: Deps['timers']; clock?: Deps['c
       of: async (nodes) => new Map(nodes.map(({ nodeId: id }) => [id, { nodeId: id, host: '127.0.0.1', port: 7000 }])),
     },
     operations: {
-      start: async (type, operationId) => {
+      start: async (type, operationId, run = 1) => {
         started.push({ type, operationId });
-        return { executionArn: `arn:${operationId}` };
+        return { executionArn: `arn:${executionName(operationId, run)}` };
       },
+      isRunning: async () => true,
       succeedTask: async (taskToken) => void tasks.push({ taskToken, outcome: 'SUCCEEDED' }),
       failTask: async (taskToken) => void tasks.push({ taskToken, outcome: 'FAILED' }),
     },

@@ -8,7 +8,7 @@ import { batchRoutes, getRoute } from '../../shared/usecases/routes.ts';
 import { registerNode } from '../../shared/usecases/register-node.ts';
 import { listShards } from '../../shared/usecases/shards.ts';
 import { createTable, deleteTable, getTable } from '../../shared/usecases/tables.ts';
-import { steps as deleteTableSteps } from '../../state-machines/delete-table/steps.ts';
+import { machine as deleteTableMachine } from '../../state-machines/delete-table/steps.ts';
 import { operationsOf } from '../support/operations.ts';
 import type { StepTask } from '../support/operations.ts';
 import { registered, useCaseWorld } from '../support/use-case-world.ts';
@@ -185,7 +185,7 @@ describe('tables as operations (create-table, delete-table)', () => {
       taskToken: null,
       executionArn: null,
     };
-    expect(await deleteTableSteps['fail']?.(world.deps, stuck)).toEqual({ next: 'done' });
+    expect(await deleteTableMachine.steps['fail']?.(world.deps, stuck)).toEqual({ next: 'done' });
     expect(
       await world.call('getOperation', getOperation, { params: { operation_id: first.value.operation_id } }),
     ).toMatchObject({

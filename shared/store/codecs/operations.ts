@@ -13,6 +13,10 @@ export const operation = z.object({
   progress: z.object({ done: count, total: count, unit: text }),
   control: z.enum(['RUN', 'PAUSE', 'CANCEL']).default('RUN'),
   run: z.int().min(1).default(1),
+  runSteps: count.default(0),
+  runStartedAtMs: wallMs.default(0),
+  cancellable: z.boolean().default(true),
+  undoing: z.boolean().default(false),
   parentId: id<OperationId>().nullable().default(null),
   plan: json.default(null),
   waitingOn: text.nullable(),
@@ -24,6 +28,18 @@ export const operation = z.object({
   updatedAtMs: wallMs,
   executionArn: text.nullable(),
   error: z.object({ code: text, message: text }).nullable(),
+});
+
+export const openOperation = z.object({ operationId: id<OperationId>() });
+
+export const operationPart = z.object({
+  operationId: id<OperationId>(),
+  number: count,
+  value: json,
+  status: z.enum(['PLANNED', 'RUNNING', 'DONE', 'SKIPPED', 'FAILED']),
+  childId: id<OperationId>().nullable(),
+  reason: text.nullable(),
+  updatedAtMs: wallMs,
 });
 
 export const command = z.object({
