@@ -44,9 +44,9 @@ export class HotRoutes {
   }
 
   private async learn(): Promise<void> {
-    const { baseUrl, clock, ask } = this.options;
+    const { baseUrl, clock } = this.options;
     const url = `${baseUrl}/cluster/endpoints`;
-    const outcome = await ask({ method: 'GET', url, body: null, timeoutMs: ASK_TIMEOUT_MS });
+    const outcome = await this.options.ask({ method: 'GET', url, body: null, timeoutMs: ASK_TIMEOUT_MS });
     if (outcome.kind !== 'ANSWERED' || outcome.status !== 200) return;
     const endpoints = clusterEndpointsSchema.safeParse(outcome.body);
     if (!endpoints.success) return;

@@ -33,7 +33,8 @@ export const gatewayAnswers: readonly GatewayAnswer[] = [
     status: 401,
     code: '$context.authorizer.code',
     kind: 'UNAUTHENTICATED',
-    detail: '$context.authorizer.message',
+    // Escaped by the authorizer: the gateway has no function for it, and puts in what it finds, letter by letter.
+    detail: '$context.authorizer.message_in_json',
   },
   {
     id: 'AuthorizerFailed',
@@ -130,7 +131,7 @@ const title = (code: string): string => {
   return words.charAt(0).toUpperCase() + words.slice(1);
 };
 
-/** JSON of the answer. The gateway's `messageString` variables bring their quotes with them; others are plain text. */
+/** JSON of the answer. Variables are put in as they are, so that each must be safe there: ids and codes are, `message_in_json` is escaped. The gateway's `messageString` variables bring their quotes with them; others are plain text. */
 export function problemTemplate({ status, code, kind, detail }: GatewayAnswer): string {
   const quoted = detail.endsWith('messageString') ? detail : JSON.stringify(detail);
   const named = kind ?? code;

@@ -8,7 +8,7 @@ import type { RuntimeSource } from './runtime.ts';
 /**
  * The REQUEST authorizer of API Gateway. It answers who the bearer of the token is; what that kind of caller may do is decided
  * by the function that serves the call. A refusal is a Deny whose context holds `code` and `message`: the gateway's
- * ACCESS_DENIED response shows them (infra/api-stack), as the local front door does.
+ * ACCESS_DENIED response shows them (infra/gateway-responses.ts), as the local front door does.
  */
 export type AuthorizerHandler = (event: APIGatewayRequestAuthorizerEvent) => Promise<APIGatewayAuthorizerResult>;
 
@@ -24,7 +24,15 @@ export function authorizerHandler(source: RuntimeSource): AuthorizerHandler {
 }
 
 const deny = (methodArn: string, fault: Fault): APIGatewayAuthorizerResult =>
-  answer('Deny', methodArn, 'unknown', { kind: 'refused', code: fault.code, message: fault.message });
+  answer('Deny', methodArn, 'unknown', {
+    kind: 'refused',
+    code: fault.code,
+    message: fault.message,
+    message_in_json: insideJsonString(fault.message),
+  });
+
+/** The text as it stands between the quotes of a JSON string: the gateway's templates put it there letter by letter. */
+const insideJsonString = (text: string): string => JSON.stringify(text).slice(1, -1);
 
 function answer(
   effect: 'Allow' | 'Deny',

@@ -21,6 +21,15 @@ test('nor has a deployment under a customer key (template only)', () => {
   expect(findings({ encryption: 'customer-key' })).toEqual([]);
 });
 
+test('nor has a deployment into a VPC (template only)', () => {
+  const network = {
+    subnetIds: 'subnet-0a1b2c3d,subnet-1a2b3c4d',
+    nodeCidrs: '10.0.0.0/16',
+    routeTableIds: 'rtb-0a1b2c3d',
+  };
+  expect(findings({ vpcId: 'vpc-0a1b2c3d', ...network })).toEqual([]);
+});
+
 test('the rules do look: a queue without TLS is found', async () => {
   const { Queue } = await import('aws-cdk-lib/aws-sqs');
   const app = testApp();

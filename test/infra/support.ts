@@ -4,8 +4,14 @@ import { buildApp } from '../../infra/stacks.ts';
 
 /** Templates of the stacks (bundling switched off: what is bundled is tested where it runs). */
 export function templates(context: Record<string, unknown> = {}) {
-  const { data, operations, api } = buildApp(testApp(context));
-  return { data: Template.fromStack(data), operations: Template.fromStack(operations), api: Template.fromStack(api) };
+  const { data, network, operations, api } = buildApp(testApp(context));
+  return {
+    data: Template.fromStack(data),
+    /** null: no VPC is given. */
+    network: network === null ? null : Template.fromStack(network),
+    operations: Template.fromStack(operations),
+    api: Template.fromStack(api),
+  };
 }
 
 export const testApp = (context: Record<string, unknown> = {}): App =>

@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs';
+import type { APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
 import { Match } from 'aws-cdk-lib/assertions';
 import { functionAccess } from '../../infra/access.ts';
 import { frontDoor, HOT_ENTRIES } from '../../infra/front-door.ts';
-import { gatewayAnswers } from '../../infra/gateway-responses.ts';
+import { gatewayAnswers, problemTemplate } from '../../infra/gateway-responses.ts';
 import { matchFrontDoor } from '../../local/gateway.ts';
 import { calls } from '../../shared/contracts/api/index.ts';
 import type { Call } from '../../shared/contracts/api/call.ts';
 import { problemSchema } from '../../shared/contracts/api/problem.ts';
+import { authorizerHandler } from '../../shared/runtime/authorizer.ts';
 import { readEnvironment } from '../../shared/runtime/environment.ts';
+import type { Runtime } from '../../shared/runtime/runtime.ts';
 import { stepTags } from '../../shared/runtime/operation-steps.ts';
 import { PRODUCT_VERSION } from '../../shared/runtime/version.ts';
 import { STORE_ATTRIBUTES } from '../../shared/store/limits.ts';
@@ -204,11 +207,33 @@ describe('front door', () => {
       // The gateway fills its variables in; `messageString` brings its quotes.
       const filled = templates['application/problem+json']!.replace('$context.error.messageString', '"m"')
         .replace('$context.authorizer.code', 'TOKEN_EXPIRED')
-        .replaceAll(/\$context\.[a-zA-Z.]+/g, 'text');
+        .replaceAll(/\$context\.[a-zA-Z._]+/g, 'text');
       const problem = problemSchema.parse(JSON.parse(filled));
       expect(problem.status).toBe(Number(Properties['StatusCode']));
       expect(problem.type).toMatch(/^urn:shardkeeper:problem:[a-z-]+$/);
     }
+  });
+
+  test('no message of the authorizer can break out of the answer, whatever is in it', async () => {
+    const denied = gatewayAnswers.find(({ id }) => id === 'Denied')!;
+    const message = 'a "quoted" \\ text,\n"code":"ADMIN"} \u2028 $context.requestId';
+    const authorize = authorizerHandler(() => {
+      const refused = { ok: false, error: { code: 'TOKEN_EXPIRED', message } };
+      return Promise.resolve({ deps: { tokens: { verify: () => Promise.resolve(refused) } } } as unknown as Runtime);
+    });
+    const { context } = await authorize({
+      methodArn: 'arn:any',
+      headers: { Authorization: 'Bearer any' },
+    } as unknown as APIGatewayRequestAuthorizerEvent);
+    const filled = problemTemplate(denied).replaceAll(
+      /\$context\.(authorizer\.)?([a-z_]+)/gi,
+      (_all, from, name: string) => (from === undefined ? 'r-1' : String(context?.[name])),
+    );
+    expect(problemSchema.parse(JSON.parse(filled))).toMatchObject({
+      code: 'TOKEN_EXPIRED',
+      detail: message,
+      status: 401,
+    });
   });
 
   test.each<[string, number, string]>([
