@@ -47,6 +47,8 @@ export interface SimulationOptions {
   readonly nodes?: number;
   readonly leaseProfile?: LeaseProfileName;
   readonly mistakes?: Mistakes;
+  /** Called when the faults would begin, and does what breaks in their place; what is still broken at the end is healed then. */
+  readonly script?: (cluster: FaultyCluster, time: VirtualTime) => void;
   /** Sees every line of the trace. */
   readonly onTrace?: (line: string) => void;
 }
@@ -175,7 +177,8 @@ class Simulation implements FaultyCluster {
     try {
       await this.setUp();
       this.startWorkload();
-      this.faults.start();
+      if (this.options.script === undefined) this.faults.start();
+      else this.options.script(this, this.time);
       await this.time.run(this.time.nowMs() + this.options.minutes * 60_000);
       this.faults.stop();
       await this.recover();

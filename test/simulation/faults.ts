@@ -126,6 +126,7 @@ const KINDS: readonly FaultKind[] = [
       cluster.climate.weather = {
         latencyMsMax: random.between(3, 150),
         throttleProbability: random.chance(0.2) ? 1 : random.between(0, 0.3),
+        refusal: 'THROTTLED',
         conflictProbability: random.between(0, 0.2),
         lostAnswerProbability: random.between(0, 0.2),
       };

@@ -8,8 +8,9 @@ import type { SimulatedProcess, VirtualTime } from './virtual-time.ts';
 /** What the store's front does to calls. Probabilities are 0 to 1. */
 export interface StoreWeather {
   readonly latencyMsMax: number;
-  /** Refused before it had an effect. */
+  /** Refused before it had an effect, with `refusal`. */
   readonly throttleProbability: number;
+  readonly refusal: 'THROTTLED' | 'UNAVAILABLE';
   /** Writes only: refused by another transaction. */
   readonly conflictProbability: number;
   /** Writes only: applied, and the caller gets an error. */
@@ -19,6 +20,7 @@ export interface StoreWeather {
 export const FAIR_STORE: StoreWeather = {
   latencyMsMax: 3,
   throttleProbability: 0,
+  refusal: 'THROTTLED',
   conflictProbability: 0,
   lostAnswerProbability: 0,
 };
@@ -50,7 +52,7 @@ export function processStore(
       time.after(latencyMs(), () => {
         const { weather } = climate;
         if (random.chance(weather.throttleProbability)) {
-          answer(() => reject(new StoreError('THROTTLED', 'simulated throttling')));
+          answer(() => reject(new StoreError(weather.refusal, 'simulated refusal')));
           return;
         }
         if (effect === 'write' && random.chance(weather.conflictProbability)) {
