@@ -27,7 +27,9 @@ describe('bundles of the functions', () => {
         .filter(({ inputs }) => inputs.some((path) => path.includes(`/@aws-sdk/${client}/`)))
         .map(({ name }) => name);
     expect(withClient('client-eventbridge')).toEqual(['publish-events']);
-    expect(withClient('client-secrets-manager')).not.toContain('publish-events');
+    expect(withClient('client-kms')).not.toContain('publish-events');
+    expect(withClient('client-kms').length).toBe(bundles.length - 1);
+    expect(withClient('client-lambda')).toEqual([]);
     expect(withClient('client-sfn')).not.toContain('publish-events');
   });
 });
