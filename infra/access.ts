@@ -54,7 +54,7 @@ export const functionAccess: Readonly<Record<FunctionName, FunctionAccess>> = {
   ),
   routes: composed({ topology: 'read', catalog: 'read' }, { rootKeys: 'verify' }),
   config: composed({ catalog: 'read' }),
-  operations: composed({ operations: 'read' }),
+  operations: composed({ operations: 'write', events: 'append' }, { startsOperations: true }),
   auth: composed({ events: 'read' }, { rootKeys: 'sign' }),
   cluster: composed({ topology: 'read', liveness: 'read', catalog: 'read' }),
   meta: composed({ catalog: 'read' }),
@@ -62,7 +62,7 @@ export const functionAccess: Readonly<Record<FunctionName, FunctionAccess>> = {
   authorizer: composed({ topology: 'read' }, { rootKeys: 'verify' }),
   'operation-step': composed(
     { topology: 'write', liveness: 'write', catalog: 'write', operations: 'write', events: 'append' },
-    { answersTasks: true, rootKeys: 'sign', pushes: true },
+    { startsOperations: true, answersTasks: true, rootKeys: 'sign', pushes: true },
   ),
   // Its commands go into mailboxes, which nodes empty.
   'detect-failures': composed(

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import * as detectFailures from '../functions/detect-failures.ts';
 import * as operationStep from '../functions/operation-step.ts';
 import * as reconcile from '../functions/reconcile.ts';
-import type { OperationId } from '../shared/domain/ids.ts';
 import type {
   Clock,
   Deps,
@@ -16,6 +15,8 @@ import type {
 } from '../shared/ports.ts';
 import { composeDeps } from '../shared/runtime/deps.ts';
 import { fixedRuntime } from '../shared/runtime/runtime.ts';
+import { continueOpen } from '../shared/usecases/operation-runs.ts';
+import { SYSTEM } from '../shared/usecases/principal.ts';
 import { stateMachines } from '../state-machines/registry.ts';
 import { createAslRunner } from './asl-runner.ts';
 import type { AslRunner } from './asl-runner.ts';
@@ -44,15 +45,11 @@ export interface ControlPlane extends Gateway {
   runDetectorLoop(signal?: AbortSignal): Promise<void>;
   /** The reconcile handler: one tick. */
   reconcile(): Promise<void>;
-  /** Starts the executions of operations that an earlier process left unfinished; returns how many. */
+  /** Starts the next executions of operations that an earlier process left unfinished; returns how many. */
   resumeOperations(): Promise<number>;
   /** A token for the administrator `name`. */
   issueAdminToken(name: string, lifetimeMs: number): Promise<string>;
 }
-
-/** Operations of one page, and pages read when looking for unfinished ones: 100,000 operations. */
-const OPERATIONS_PAGE = 1000;
-const OPERATIONS_PAGES_MAX = 100;
 
 /** ASL of every operation type, parsed; shared by every control plane of the process. */
 let definitions: ReadonlyMap<string, unknown> | undefined;
@@ -86,29 +83,7 @@ export function createControlPlane(parts: ControlPlaneParts): ControlPlane {
     handle: (request) => gateway.handle(request),
     runDetectorLoop: (signal) => detect({}, signal === undefined ? {} : { signal }),
     reconcile: reconcile.create(source),
-    resumeOperations: () => resumeOperations(deps),
+    resumeOperations: () => continueOpen(deps, SYSTEM('runner'), () => true),
     issueAdminToken: (name, lifetimeMs) => deps.tokens.issue({ kind: 'admin', name }, lifetimeMs),
   };
-}
-
-async function resumeOperations(deps: Deps): Promise<number> {
-  let resumed = 0;
-  let after: string | undefined;
-  for (let page = 0; page < OPERATIONS_PAGES_MAX; page++) {
-    const found = await deps.records.query('operation', {
-      partition: {},
-      order: 'backward',
-      limit: OPERATIONS_PAGE,
-      ...(after === undefined ? {} : { after }),
-    });
-    for (const { value } of found.items) {
-      if (value.status !== 'PENDING' && value.status !== 'RUNNING') continue;
-      await deps.operations.start(value.type, value.operationId satisfies OperationId);
-      resumed++;
-    }
-    if (found.next === null) return resumed;
-    after = found.next;
-  }
-  deps.log.warn('resume-stopped-early', { operations: OPERATIONS_PAGE * OPERATIONS_PAGES_MAX });
-  return resumed;
 }

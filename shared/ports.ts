@@ -282,7 +282,8 @@ export type UnauditedKind =
   | 'command'
   | 'commandBatch'
   | 'separator'
-  | 'operationPart';
+  | 'operationPart'
+  | 'ownedShard';
 export type UnauditedWrite = Extract<RecordWrite, { entity: UnauditedKind }>;
 
 /** One audited mutation: its writes, its audit entry and its events commit in one transaction, or none does. */

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { isUsableId } from '../domain/ids.ts';
 import { KEY_BYTES_MAX, utf8Bytes } from '../domain/keys.ts';
+import type { Json } from '../domain/records.ts';
 
 /** Building blocks of the wire's schemas. The wire is snake_case; unknown fields are refused in requests. */
 
@@ -36,6 +37,9 @@ export const keySchema = z.string().refine((key) => key.isWellFormed() && utf8By
 export const keyTypeSchema = z.enum(['string', 'int64']);
 export const syncStatusSchema = z.enum(['IN_SYNC', 'LAGGING', 'OFFLINE']);
 export const leaseProfileSchema = z.enum(['fast', 'standard', 'economy']);
+
+/** Any JSON value, as records keep it. */
+export const jsonSchema: z.ZodType<Json> = z.json();
 
 export const LIST_LIMIT_DEFAULT = 100;
 export const LIST_LIMIT_MAX = 1000;

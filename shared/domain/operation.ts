@@ -37,16 +37,22 @@ const CHILD_DIGITS = 6;
 export const childOperationId = (parent: OperationId, number: number): OperationId =>
   operationId(`${parent}-${String(number).padStart(CHILD_DIGITS, '0')}`);
 
+/** Range of the ids of all parts of `parent`, and of their parts. */
+export const partsOf = (
+  parent: OperationId,
+): { from: { operationId: OperationId }; to: { operationId: OperationId } } => ({
+  from: { operationId: operationId(`${parent}-`) },
+  to: { operationId: operationId(`${parent}-:`) }, // ':' follows '9'
+});
+
 /** What completes the token of a waiting step when every node has acknowledged: the tag for the Choice that follows. */
 export const ACKNOWLEDGED = { next: 'acknowledged' } as const;
 
 // --- Requests from outside ---------------------------------------------------------------------------------------------
 
-export type ControlRefusal =
-  | { readonly code: 'OPERATION_ENDED' }
-  | { readonly code: 'NOT_PAUSED' }
-  | { readonly code: 'NOT_CANCELLABLE' }
-  | { readonly code: 'NOT_FAILED' };
+export interface ControlRefusal {
+  readonly code: 'OPERATION_ENDED' | 'NOT_PAUSED' | 'NOT_CANCELLABLE' | 'NOT_FAILED';
+}
 
 /** The record after a request; null: it is as asked already. `start`: a new execution (number `next.run`) has to be started. */
 export interface Controlled {

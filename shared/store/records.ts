@@ -41,6 +41,7 @@ const UNAUDITED: Readonly<Record<UnauditedKind, true>> = {
   commandBatch: true,
   separator: true,
   operationPart: true,
+  ownedShard: true,
 };
 
 /** The typed store (ports.ts, `Records`): entities and codecs over a MetadataStore. */

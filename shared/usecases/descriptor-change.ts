@@ -4,6 +4,7 @@ import type { ShardId } from '../domain/ids.ts';
 import type { Json } from '../domain/records.ts';
 import { err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
+import { ownerOf } from '../domain/shard.ts';
 import type { ShardDescriptor } from '../domain/shard.ts';
 import { StoreError } from '../ports.ts';
 import type { Deps, LocatedShard, Principal, RecordWrite } from '../ports.ts';
@@ -22,6 +23,8 @@ export type DescriptorAction =
   | 'REPLICA_ADDED'
   | 'REPLICA_REMOVED'
   | 'MIN_IN_SYNC_CHANGED'
+  | 'SHARD_CLAIMED'
+  | 'SHARD_RELEASED'
   | 'SPLIT_KEY_CHOSEN'
   | 'SPLIT_KEY_NOT_FOUND';
 
@@ -85,6 +88,7 @@ export async function changeLocated<E>(
       writes: [
         ...deps.directory.replaceWrites(located, next),
         ...intentWrites(deps, located.shard, next),
+        ...ownershipWrites(deps, located.shard, next),
         ...(by.checks?.() ?? []),
       ],
       audit: [
@@ -133,6 +137,19 @@ function intentWrites(deps: Deps, from: ShardDescriptor, to: ShardDescriptor): R
     return [{ kind: 'delete', entity: 'openIntent', id: { shardId: to.shardId }, when: [] }];
   }
   return [];
+}
+
+/**
+ * The row by which the reconciler finds owned shards, kept in step with the descriptor (I-9, I-10). Commits that change a descriptor by other writes
+ * than these (split, merge) take it along; `to` null: the shard is gone.
+ */
+export function ownershipWrites(deps: Deps, from: ShardDescriptor, to: ShardDescriptor | null): RecordWrite[] {
+  const owner = to === null ? null : ownerOf(to);
+  if (ownerOf(from) === owner) return [];
+  const { shardId } = from;
+  if (owner === null) return [{ kind: 'delete', entity: 'ownedShard', id: { shardId }, when: [] }];
+  const value = { shardId, operationId: owner, sinceMs: deps.clock.wallMs() };
+  return [{ kind: 'put', entity: 'ownedShard', value, when: [{ kind: 'absent' }] }];
 }
 
 export const shardNotFound = (shardId: string): Fault =>

@@ -19,7 +19,7 @@ export function principalName(principal: Principal): string {
 }
 
 /** The control plane acting by itself. */
-export const SYSTEM = (name: 'detector' | 'reconciler' | 'operation' | 'reports'): Principal => ({
+export const SYSTEM = (name: 'detector' | 'reconciler' | 'operation' | 'reports' | 'runner'): Principal => ({
   kind: 'system',
   name,
 });

@@ -1,30 +1,35 @@
-import type { OpenIntent, OperationRecord } from '../domain/records.ts';
+import type { OpenIntent } from '../domain/records.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
 import type { Deps } from '../ports.ts';
 import { ensureLeader, noteSweep, sweepFencedNode } from './fail-over.ts';
 import { readAllLiveness } from './liveness-view.ts';
+import { continueOpen } from './operation-runs.ts';
 import { SYSTEM } from './principal.ts';
+import { releaseOrphans } from './shard-ownership.ts';
 import { askToStepDown } from './transfer-leader.ts';
 
 /**
  * The reconcile tick: picks up what a crash or a lost message left (DESIGN section 5): open fences, open intents, operations
- * that were stored but never started. Every part is idempotent; two ticks at once do no harm.
+ * whose execution is lost, shards whose owner has ended. Every part is idempotent; two ticks at once do no harm.
  */
 
 /** Intents looked at in one tick. Transfers are few; a longer list is worked off by the following ticks. */
 const INTENTS_PER_TICK = 200;
-/** Operations of the newest looked at in one tick. */
-const OPERATIONS_PER_TICK = 100;
 /** A transfer's own request asks the leader first; the reconciler repeats what is older than this. */
 const INTENT_AGE_MS = 2_000;
-/** An operation is started right after it is stored; older and still PENDING means that the start was lost. */
-const PENDING_AGE_MS = 10_000;
+/** An operation that saved nothing for this long may have lost its execution: it is looked at. Its waits and polls are shorter or find it running. */
+const IDLE_AGE_MS = 10_000;
 const CONCURRENCY = 8;
 
 const BY = SYSTEM('reconciler');
 
 export async function reconcileOnce(deps: Deps): Promise<void> {
-  for (const [what, part] of Object.entries({ sweepOpenFences, settleIntents, startPendingOperations })) {
+  for (const [what, part] of Object.entries({
+    sweepOpenFences,
+    settleIntents,
+    continueOperations,
+    releaseOrphanedShards,
+  })) {
     try {
       await part(deps);
     } catch (error) {
@@ -57,14 +62,13 @@ async function settleIntent(deps: Deps, intent: OpenIntent): Promise<void> {
   await askToStepDown(deps, BY, led.value.shard);
 }
 
-/** An operation that was stored but whose execution was never started. The execution's name makes a second start harmless. */
-async function startPendingOperations(deps: Deps): Promise<void> {
-  const page = await deps.records.query('operation', { partition: {}, order: 'backward', limit: OPERATIONS_PER_TICK });
-  const nowMs = deps.clock.wallMs();
-  const pending = page.items
-    .map((stored) => stored.value)
-    .filter(
-      (operation: OperationRecord) => operation.status === 'PENDING' && nowMs - operation.createdAtMs >= PENDING_AGE_MS,
-    );
-  for (const operation of pending) await deps.operations.start(operation.type, operation.operationId);
+/**
+ * Operations that have not ended and whose execution was never started, or is gone: they go on in the next one. The execution's
+ * name makes a second start harmless, and whoever raises `run` first starts it.
+ */
+async function continueOperations(deps: Deps): Promise<void> {
+  await continueOpen(deps, BY, (operation, nowMs) => nowMs - operation.updatedAtMs >= IDLE_AGE_MS);
 }
+
+/** I-10: no lock outlives its operation. */
+const releaseOrphanedShards = (deps: Deps): Promise<void> => releaseOrphans(deps, BY);

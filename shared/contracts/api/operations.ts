@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { OPERATION_TYPES } from '../../domain/records.ts';
-import { counterSchema, pageAnswer, pageQuery, systemIdSchema, timestampSchema } from '../primitives.ts';
+import { counterSchema, jsonSchema, pageAnswer, pageQuery, systemIdSchema, timestampSchema } from '../primitives.ts';
 import type { Call } from './call.ts';
 
 export const operationTypeSchema = z.enum(OPERATION_TYPES);
@@ -14,7 +14,13 @@ export const operationSchema = z.object({
   progress: z.object({ done: counterSchema, total: counterSchema, unit: z.string() }),
   eta_seconds: z.number().nullable(),
   waiting_on: z.string().nullable(),
-  plan: z.json().nullable(),
+  plan: jsonSchema,
+  /** What was asked of it: it obeys at the next boundary of a step. */
+  control: z.enum(['RUN', 'PAUSE', 'CANCEL']),
+  /** Number of its execution. */
+  run: counterSchema,
+  parent_id: systemIdSchema.nullable(),
+  cancellable: z.boolean(),
   steps: z.array(z.object({ name: z.string(), at: timestampSchema, detail: z.string() })),
   created_by: z.string(),
   created_at: timestampSchema,
@@ -22,6 +28,30 @@ export const operationSchema = z.object({
   execution_arn: z.string().nullable(),
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
+
+export const operationPartSchema = z.object({
+  number: counterSchema,
+  value: jsonSchema,
+  status: z.enum(['PLANNED', 'RUNNING', 'DONE', 'SKIPPED', 'FAILED']),
+  child_id: systemIdSchema.nullable(),
+  reason: z.string().nullable(),
+  updated_at: timestampSchema,
+});
+
+const operationParams = z.strictObject({ operation_id: systemIdSchema });
+
+/** A request that an operation obeys at the next boundary of a step; the answer is the operation as it is now. */
+const control = <P extends string>(path: P, summary: string) =>
+  ({
+    method: 'POST',
+    path,
+    resource: 'operations',
+    summary,
+    callers: ['admin'],
+    params: operationParams,
+    response: operationSchema,
+    idempotent: true,
+  }) as const satisfies Call;
 
 export const operationCalls = {
   listOperations: {
@@ -34,6 +64,8 @@ export const operationCalls = {
       ...pageQuery,
       status: operationStatusSchema.optional(),
       type: operationTypeSchema.optional(),
+      /** Parts of this operation that are operations themselves. */
+      parent_id: systemIdSchema.optional(),
     }),
     response: z.object({ operations: z.array(operationSchema), ...pageAnswer }),
   },
@@ -43,7 +75,27 @@ export const operationCalls = {
     resource: 'operations',
     summary: 'One operation',
     callers: ['admin'],
-    params: z.strictObject({ operation_id: systemIdSchema }),
+    params: operationParams,
     response: operationSchema,
   },
+  listOperationParts: {
+    method: 'GET',
+    path: '/operations/{operation_id}/parts',
+    resource: 'operations',
+    summary: 'The parts of a large operation, in the order of execution',
+    callers: ['admin'],
+    params: operationParams,
+    query: z.strictObject(pageQuery),
+    response: z.object({ parts: z.array(operationPartSchema), ...pageAnswer }),
+  },
+  pauseOperation: control('/operations/{operation_id}/pause', 'Stop an operation at the next boundary of a step'),
+  resumeOperation: control('/operations/{operation_id}/resume', 'Let a paused operation go on'),
+  cancelOperation: control(
+    '/operations/{operation_id}/cancel',
+    'Undo an operation and end it; refused once it can no longer be undone',
+  ),
+  redriveOperation: control(
+    '/operations/{operation_id}/redrive',
+    'Let a failed operation go on from what stands; one that was rolled back starts anew',
+  ),
 } as const satisfies Record<string, Call>;
