@@ -49,6 +49,8 @@ export const openSessionRequestSchema = z.strictObject({
   leader: z.strictObject({ node_id: nodeIdSchema, node_epoch: epochSchema }),
   /** The leader's descriptor, by which the follower catches up with what it missed. */
   descriptor: wireDescriptorSchema,
+  /** The other half of a recent split, which the follower may not have heard of (S1). */
+  related: wireDescriptorSchema.optional(),
 });
 export type OpenSessionRequest = z.infer<typeof openSessionRequestSchema>;
 
@@ -114,6 +116,7 @@ export const replicationErrorCodeSchema = z.enum([
   'REPLICA_UNKNOWN', // 404; the node does not hold the replica named (R4)
   'STALE_EPOCH', // 409; the follower promised `max_epoch` (I-5)
   'SESSION_UNKNOWN', // 409; open a session first
+  'BOUNDS_MISMATCH', // 409; the follower knows of a split that the leader does not (S1): read the descriptor
   'LOG_MISMATCH', // 409; try again from `hint_seq`
   'LOG_DIVERGED', // 409; the logs differ below the follower's commit: never repaired automatically
   'SNAPSHOT_OUT_OF_ORDER', // 409; start the snapshot again
@@ -136,6 +139,7 @@ export const REPLICATION_ERROR_STATUS: Readonly<Record<ReplicationErrorCode, num
   REPLICA_UNKNOWN: 404,
   STALE_EPOCH: 409,
   SESSION_UNKNOWN: 409,
+  BOUNDS_MISMATCH: 409,
   LOG_MISMATCH: 409,
   LOG_DIVERGED: 409,
   SNAPSHOT_OUT_OF_ORDER: 409,
