@@ -5,7 +5,7 @@ import type { EntryWrite, StoredItem } from '../ports.ts';
 import { carryUnknown, restoreUnknown } from './unknown-fields.ts';
 
 /** Field of every stored record that carries its schema version. */
-const VERSION_FIELD = 'v';
+export const VERSION_FIELD = 'v';
 
 const NO_CONTENT: ReadonlySet<string> = new Set([VERSION_FIELD]);
 
