@@ -1,5 +1,4 @@
 import { nodeId, tableName } from '../../shared/domain/ids.ts';
-import type { Json } from '../../shared/domain/records.ts';
 import type { CommandAnswer, ItemWrite, MetadataStore, StoredItem } from '../../shared/ports.ts';
 import { createDirectory } from '../../shared/store/directory.ts';
 import { createLivenessReader } from '../../shared/store/liveness-reader.ts';
