@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { runColdstart } from './coldstart.ts';
 import { runFailover } from './failover.ts';
+import { runPlan } from './plan.ts';
 import { runRouteCache } from './route-cache.ts';
 
 /**
@@ -13,6 +14,7 @@ const USAGE = `Usage: npm run bench -- NAME [options] [--json]
   failover        kills and freezes leaders' nodes under load
   coldstart       sizes of the Lambda functions' bundles, and how long they take to load
   route-cache     look-ups in the client's route cache
+  plan            plans a rebalance of 10,000 nodes and 1,000,000 shards
 
   --json          the figures as one JSON object in the last line
 
@@ -46,6 +48,7 @@ async function main(): Promise<void> {
     failover,
     coldstart: () => runColdstart(say),
     'route-cache': () => runRouteCache(say),
+    plan: () => runPlan(say),
   };
   const run = values.help || name === undefined || !Object.hasOwn(benchmarks, name) ? undefined : benchmarks[name];
   const figures = (await run?.()) ?? null;

@@ -51,7 +51,9 @@ export function grownFleet(options: FleetOptions): PlanSnapshot {
   ];
   const level = (node: number, dimension: number): number => fill[node * 4 + dimension]! / mean[dimension]!;
   const fullest = (node: number): number => Math.max(level(node, 0), level(node, 1), level(node, 2));
-  const sizes = Float64Array.from({ length: options.shards }, () => Math.floor(random.between(SHARD_BYTES.min, SHARD_BYTES.max)));
+  const sizes = Float64Array.from({ length: options.shards }, () =>
+    Math.floor(random.between(SHARD_BYTES.min, SHARD_BYTES.max)),
+  );
   const loads = Float64Array.from({ length: options.shards }, () => {
     const normal = Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
     return Math.min(LOAD_MAX, LOAD_MEDIAN * Math.exp(LOAD_SIGMA * normal));

@@ -23,7 +23,7 @@ export function planBalance(state: PlanState, finder: TargetFinder, draft: PlanD
 }
 
 /** Replicas of a source that are compared for one move. More fit better and take longer. */
-const CANDIDATES = 12;
+const CANDIDATES = 8;
 /** Fullest nodes that are asked for a replica for one target. */
 const SOURCES_TRIED_MAX = 6;
 /** Searches through all replicas of a source, and the emptiest targets of each zone, when the quick one found nothing. Bounds a plan's time. */
@@ -39,6 +39,8 @@ class Balance {
   private readonly crossesZones: Uint8Array;
   /** Where the next look into a node's list begins. */
   private readonly cursor: Int32Array;
+  /** From one look to the next, wrapping around: lists are in the snapshot's order, in which neighbours may be alike. */
+  private readonly stride: Int32Array;
   private wideSearches = 0;
   private readonly pair: Pair;
   /** The best move of the present search. */
@@ -52,6 +54,9 @@ class Balance {
     this.draft = draft;
     this.takers = takers;
     this.cursor = state.listStart.slice();
+    this.stride = Int32Array.from(state.snapshot.nodes, (_, node) =>
+      scatteringStride((state.listStart[node + 1] as number) - (state.listStart[node] as number)),
+    );
     this.crossesZones = rulesThatCrossZones(state.snapshot);
     this.pair = new Pair(state);
   }
@@ -104,7 +109,8 @@ class Balance {
       return found;
     };
     this.eachCandidate(source, Infinity, (at, shard) => {
-      for (const target of targetsUnder(state.snapshot.ruleOf[shard] as number)) this.consider(at, source, target, source);
+      for (const target of targetsUnder(state.snapshot.ruleOf[shard] as number))
+        this.consider(at, source, target, source);
     });
     return this.slot !== -1;
   }
@@ -161,10 +167,12 @@ class Balance {
     const first = listStart[source] as number;
     const end = listStart[source + 1] as number;
     let at = this.cursor[source] as number;
+    const stride = this.stride[source] as number;
     let seen = 0;
     for (let looked = first; looked < end && seen < count; looked++) {
       const position = at;
-      at = at + 1 < end ? at + 1 : first;
+      at += stride;
+      if (at >= end) at -= end - first;
       const shard = listShard[position] as number;
       if (touched[shard] === 1 || busy[shard] === 1) continue;
       seen += 1;
@@ -235,6 +243,14 @@ class Balance {
     const { nodeId } = this.state.node(node);
     this.draft.rejections.add({ goal: 'BALANCE', nodeId, shardId: null, reasons });
   }
+}
+
+/** A step that visits all of `length` places before it repeats, far apart from each other: near the golden section, coprime to the length. */
+function scatteringStride(length: number): number {
+  const commonDivisor = (a: number, b: number): number => (b === 0 ? a : commonDivisor(b, a % b));
+  let stride = Math.max(1, Math.round(length * 0.618));
+  while (commonDivisor(length, stride) > 1) stride += 1;
+  return stride % Math.max(1, length);
 }
 
 /**

@@ -71,7 +71,8 @@ export class LazyHeap {
       let child = 2 * i + 1;
       if (child >= this.size) break;
       const right = child + 1;
-      if (right < this.size && this.before(this.keys[right] as number, this.nodes[right] as number, child)) child = right;
+      if (right < this.size && this.before(this.keys[right] as number, this.nodes[right] as number, child))
+        child = right;
       if (this.before(key, node, child)) break;
       this.nodes[i] = this.nodes[child] as number;
       this.keys[i] = this.keys[child] as number;

@@ -29,7 +29,8 @@ function relocate(state: PlanState, draft: PlanDraft): void {
     if (leader === -1) continue;
     const node = state.slotNode[leader] as number;
     let reason = reasonOf[node] as LeaderMoveReason | null;
-    if (reason === null && rankOf(state, shard, leader) > 0 && nodes[node]?.state !== 'UNHEALTHY') reason = 'PREFERENCE';
+    if (reason === null && rankOf(state, shard, leader) > 0 && nodes[node]?.state !== 'UNHEALTHY')
+      reason = 'PREFERENCE';
     if (reason === null) continue;
     const target = bestReplica(state, shard, reason === 'PREFERENCE' ? rankOf(state, shard, leader) - 1 : Infinity);
     const refusal = draft.leadersAreFull ? 'PLAN_LIMIT' : state.refusalOfShard(shard);
@@ -85,8 +86,7 @@ function bestReplica(state: PlanState, shard: number, rankMax: number): number {
   return best;
 }
 
-const leadersOn = (state: PlanState, slot: number): number =>
-  state.deviation(state.slotNode[slot] as number, LEADERS);
+const leadersOn = (state: PlanState, slot: number): number => state.deviation(state.slotNode[slot] as number, LEADERS);
 
 /** From nodes above the stop band to the emptiest replicas' nodes, then to nodes below it; nothing while all are inside the start band. */
 function even(state: PlanState, draft: PlanDraft): void {

@@ -42,7 +42,9 @@ function removalsNeeded(state: PlanState, node: number): number {
   if (state.takes[node] === 0) return forbidden;
   return Math.max(
     forbidden,
-    active(state, node, REPLICAS) ? wholeAbove(onNode.length - (state.startHigh[node * WIDTH + REPLICAS] as number)) : 0,
+    active(state, node, REPLICAS)
+      ? wholeAbove(onNode.length - (state.startHigh[node * WIDTH + REPLICAS] as number))
+      : 0,
     fewestToShed(state, node, BYTES, onNode, (slot) => snapshot.bytes[shardOf(slot)] as number),
     fewestToShed(state, node, LOAD, onNode, (slot) => snapshot.load[shardOf(slot)] as number),
   );

@@ -6,8 +6,8 @@ import type { PlanState } from './state.ts';
 const LEADER_WEIGHT = 0.3;
 
 /** Moves over which a node's other dimensions are brought in line with its count: few, because what is put off piles up. */
-const TARGET_HORIZON = 4;
-const SOURCE_HORIZON = 30; // it gives to many, and need not be exact at once
+const TARGET_HORIZON = 3;
+const SOURCE_HORIZON = 8; // it gives to many, and need not be exact at once
 
 /** A source and a target of moves, and what an ideal replica would weigh. Reused, because millions of candidates are compared. */
 export class Pair {
@@ -37,7 +37,7 @@ export class Pair {
     this.source = source;
     this.target = target;
     this.driver = driver;
-    const { held, share, inverse } = this.state;
+    const { share, inverse } = this.state;
     const from = source * WIDTH;
     const to = target * WIDTH;
     const targetCount = this.state.deviation(target, REPLICAS);

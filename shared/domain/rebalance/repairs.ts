@@ -55,7 +55,8 @@ function crowdedSlot(state: PlanState, shard: number, leaving: Uint8Array, fixed
   const first = slotStart[shard] as number;
   const end = slotStart[shard + 1] as number;
   let most = 1;
-  for (let slot = first; slot < end; slot++) most = Math.max(most, inZone(state, shard, zoneOf[state.slotNode[slot] as number] as number));
+  for (let slot = first; slot < end; slot++)
+    most = Math.max(most, inZone(state, shard, zoneOf[state.slotNode[slot] as number] as number));
   if (most < 2) return -1;
   const { takers } = rules[ruleOf[shard] as number] as PlanSnapshot['rules'][number];
   let least = Infinity;
@@ -69,7 +70,8 @@ function crowdedSlot(state: PlanState, shard: number, leaving: Uint8Array, fixed
     const node = state.slotNode[slot] as number;
     if (fixed[node] === 1 || inZone(state, shard, zoneOf[node] as number) < most) continue;
     // What has to leave its node anyway, then a follower, then from the fuller node.
-    const score = (leaving[node] as number) * 1e6 + (leaderSlot[shard] === slot ? 0 : 1e3) + Math.min(state.fullest(node), 1e2);
+    const score =
+      (leaving[node] as number) * 1e6 + (leaderSlot[shard] === slot ? 0 : 1e3) + Math.min(state.fullest(node), 1e2);
     if (score > foundScore) {
       found = slot;
       foundScore = score;

@@ -1,6 +1,6 @@
 import { BYTES, LEADERS, LOAD, REPLICAS, WIDTH } from './options.ts';
 import type { PlanOptions } from './options.ts';
-import { isLeaving, takesReplicas } from './snapshot.ts';
+import { isLeaving, losesLeaders, takesReplicas } from './snapshot.ts';
 import type { PlanSnapshot } from './snapshot.ts';
 
 /**
@@ -27,6 +27,7 @@ export function computeShares(snapshot: PlanSnapshot, options: PlanOptions): Sha
   const inverse = new Float64Array(nodes * WIDTH);
   const takes = Uint8Array.from(snapshot.nodes, (node) => (takesReplicas(node) ? 1 : 0));
   const leaves = Uint8Array.from(snapshot.nodes, (node) => (isLeaving(node) ? 1 : 0));
+  const losesLead = Uint8Array.from(snapshot.nodes, (node) => (losesLeaders(node) ? 1 : 0));
   const zoneWeight = new Float64Array(snapshot.zones.length);
   let takers = 0;
   for (let node = 0; node < nodes; node++) {
@@ -39,11 +40,12 @@ export function computeShares(snapshot: PlanSnapshot, options: PlanOptions): Sha
   const least = [0, options.bytesPerNodeMin * takers, options.loadPerNodeMin * takers, 0];
   for (let d = 0; d < WIDTH; d++) {
     let total = 0;
+    const gives = d === LEADERS ? losesLead : leaves;
     const inert = new Float64Array(snapshot.zones.length);
     for (let node = 0; node < nodes; node++) {
       const value = held[node * WIDTH + d] as number;
       const zone = snapshot.zoneOf[node] as number;
-      if (takes[node] === 1 || leaves[node] === 1) total += value;
+      if (takes[node] === 1 || gives[node] === 1) total += value;
       else inert[zone] = (inert[zone] as number) + value;
     }
     const low = inert.map((value) => Math.max(0, (bounds.low[d] as number) - value));
@@ -56,7 +58,7 @@ export function computeShares(snapshot: PlanSnapshot, options: PlanOptions): Sha
         const zone = snapshot.zoneOf[node] as number;
         share[at] = ((zoneShare[zone] as number) * (snapshot.weight[node] as number)) / (zoneWeight[zone] as number);
         inverse[at] = balanced && (share[at] as number) > 0 ? 1 / (share[at] as number) : 0;
-      } else if (leaves[node] === 0) {
+      } else if (gives[node] === 0) {
         share[at] = held[at] as number;
       }
     }
@@ -75,7 +77,8 @@ function heldBy(snapshot: PlanSnapshot): Float64Array {
       const leads = leaderSlot[shard] === slot;
       held[at + REPLICAS] = (held[at + REPLICAS] as number) + 1;
       held[at + BYTES] = (held[at + BYTES] as number) + (bytes[shard] as number);
-      held[at + LOAD] = (held[at + LOAD] as number) + (load[shard] as number) + (leads ? (leaderLoad[shard] as number) : 0);
+      held[at + LOAD] =
+        (held[at + LOAD] as number) + (load[shard] as number) + (leads ? (leaderLoad[shard] as number) : 0);
       if (leads) held[at + LEADERS] = (held[at + LEADERS] as number) + 1;
     }
   }

@@ -99,8 +99,11 @@ const UNKNOWN_ZONE = '\u0000unknown';
 /** True if the node may get replicas. */
 export const takesReplicas = (node: SnapshotNode): boolean => node.state === 'AVAILABLE' && node.pace !== 'SLOW';
 /** True if everything on the node has to go elsewhere. */
-export const isLeaving = (node: SnapshotNode): boolean =>
-  node.state === 'DRAINING' || node.state === 'DECOMMISSIONING';
+export const isLeaving = (node: SnapshotNode): boolean => node.state === 'DRAINING' || node.state === 'DECOMMISSIONING';
+
+/** True if the node's leaders have to go elsewhere. */
+export const losesLeaders = (node: SnapshotNode): boolean =>
+  isLeaving(node) || node.state === 'MAINTENANCE' || (node.pace === 'SLOW' && node.state !== 'UNHEALTHY');
 
 const ruleText = (rule: PlacementRule): string =>
   JSON.stringify([rule.required, rule.forbidden, rule.leaderPreference]);
@@ -227,7 +230,7 @@ export class SnapshotBuilder {
       slotNode,
       slotInSync: columns.slotInSync.taken(),
       leaderSlot: columns.leaderSlot.taken(),
-      rules: this.rules.map((rule) => ruleColumns(rule, nodes, zoneOf, zones.length)),
+      rules: this.rules.map((rule) => ruleColumns(rule, nodes, { zoneOf, zones })),
       unknownNodes: [...this.unknownNodes],
     };
   }
@@ -247,14 +250,15 @@ export class SnapshotBuilder {
   }
 }
 
-function ruleColumns(
+/** What a rule says of each node and zone. */
+export function ruleColumns(
   rule: PlacementRule,
   nodes: readonly SnapshotNode[],
-  zoneOf: Int32Array,
-  zones: number,
+  layout: Pick<PlanSnapshot, 'zoneOf' | 'zones'>,
 ): RuleColumns {
+  const { zoneOf } = layout;
   const allowed = Uint8Array.from(nodes, (node) => (allows(rule, node.labels ?? {}) ? 1 : 0));
-  const takers = new Int32Array(zones);
+  const takers = new Int32Array(layout.zones.length);
   for (const [index, node] of nodes.entries()) {
     const zone = zoneOf[index] as number;
     if (allowed[index] === 1 && takesReplicas(node)) takers[zone] = (takers[zone] as number) + 1;

@@ -51,7 +51,9 @@ export class PlanState {
         const relative = value * options[DIMENSIONS[d] as Dimension][which];
         // Whole replicas can't be even more finely than by one: the next whole number, or an average replica.
         if (d === REPLICAS || d === LEADERS) {
-          return sign > 0 ? Math.max(value + relative, Math.ceil(value)) : Math.min(value - relative, Math.floor(value));
+          return sign > 0
+            ? Math.max(value + relative, Math.ceil(value))
+            : Math.min(value - relative, Math.floor(value));
         }
         return value + sign * Math.max(relative, granule[d] as number);
       });
@@ -146,7 +148,10 @@ export class PlanState {
 
   private crosses(node: number, band: Float64Array, sign: 1 | -1): boolean {
     for (let at = node * WIDTH; at < node * WIDTH + MOVE_WIDTH; at++) {
-      if (this.inverse[at] !== 0 && sign * ((this.held[at] as number) - (band[at] as number)) > EPSILON / (this.inverse[at] as number)) {
+      if (
+        this.inverse[at] !== 0 &&
+        sign * ((this.held[at] as number) - (band[at] as number)) > EPSILON / (this.inverse[at] as number)
+      ) {
         return true;
       }
     }
@@ -242,7 +247,10 @@ export class PlanState {
     const after = (this.held[target] as number) + weight;
     if (weight === 0 || this.inverse[target] === 0 || after <= (this.stopHigh[target] as number)) return false;
     const remaining = (this.held[source] as number) - weight - (this.share[source] as number);
-    return (after - (this.share[target] as number)) * (this.inverse[target] as number) > remaining * (this.inverse[source] as number);
+    return (
+      (after - (this.share[target] as number)) * (this.inverse[target] as number) >
+      remaining * (this.inverse[source] as number)
+    );
   }
 
   distanceChange(node: number, dimension: number, change: number): number {

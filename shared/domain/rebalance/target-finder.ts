@@ -20,7 +20,9 @@ export class TargetFinder {
   constructor(state: PlanState) {
     this.state = state;
     const { rules, zones } = state.snapshot;
-    this.zonesOf = rules.map((rule) => zones.map((_, zone) => zone).filter((zone) => (rule.takers[zone] as number) > 0));
+    this.zonesOf = rules.map((rule) =>
+      zones.map((_, zone) => zone).filter((zone) => (rule.takers[zone] as number) > 0),
+    );
   }
 
   zones(rule: number): readonly number[] {

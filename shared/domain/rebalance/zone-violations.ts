@@ -18,7 +18,10 @@ export function countZoneViolations(snapshot: PlanSnapshot, slotNode: Int32Array
     }
     if (most < 2) continue;
     const { takers } = rules[ruleOf[shard] as number] as PlanSnapshot['rules'][number];
-    const least = counts.reduce((low, count, zone) => ((takers[zone] as number) > 0 ? Math.min(low, count) : low), Infinity);
+    const least = counts.reduce(
+      (low, count, zone) => ((takers[zone] as number) > 0 ? Math.min(low, count) : low),
+      Infinity,
+    );
     if (most >= least + 2) violations += 1;
   }
   return violations;
