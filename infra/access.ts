@@ -46,7 +46,7 @@ export const functionAccess: Readonly<Record<FunctionName, FunctionAccess>> = {
   ),
   shards: composed(
     { topology: 'write', liveness: 'write', catalog: 'read', operations: 'write', events: 'append' },
-    { rootKeys: 'sign', pushes: true },
+    { rootKeys: 'sign', pushes: true, startsOperations: true },
   ),
   tables: composed(
     { topology: 'read', catalog: 'write', operations: 'write', events: 'append' },

@@ -6,6 +6,11 @@ export const stateMachines = [
     summary: 'Places shards, builds the directory, provisions replicas, starts leaders',
   },
   { type: 'delete-table', folder: 'delete-table', summary: 'Removes replicas from their nodes, then the directory' },
+  {
+    type: 'move-replica',
+    folder: 'move-replica',
+    summary: 'Adds replicas to a shard and removes others: a move, a repair, a change of the replication factor',
+  },
 ] as const;
 
 export type StateMachineType = (typeof stateMachines)[number]['type'];

@@ -1,3 +1,4 @@
+import { moveShard } from '../../shared/usecases/move-replica.ts';
 import { getShard, listShards } from '../../shared/usecases/shards.ts';
 import { setLeader } from '../../shared/usecases/transfer-leader.ts';
 import { apiHandler } from '../../shared/runtime/api-handler.ts';
@@ -5,6 +6,7 @@ import { lambdaRuntime } from '../../shared/runtime/lambda-runtime.ts';
 import type { RuntimeSource } from '../../shared/runtime/runtime.ts';
 
 /** `/shards`. */
-export const create = (source: RuntimeSource) => apiHandler('shards', { listShards, getShard, setLeader }, source);
+export const create = (source: RuntimeSource) =>
+  apiHandler('shards', { listShards, getShard, setLeader, moveShard }, source);
 
 export const handler = create(lambdaRuntime);

@@ -5,6 +5,7 @@ import { BEGIN } from '../domain/operation.ts';
 import { Bug } from '../domain/result.ts';
 import * as createTable from '../../state-machines/create-table/steps.ts';
 import * as deleteTable from '../../state-machines/delete-table/steps.ts';
+import * as moveReplica from '../../state-machines/move-replica/steps.ts';
 import { runStep } from '../../state-machines/run-step.ts';
 import { wireAnswer } from '../../state-machines/step.ts';
 import type { RuntimeSource } from './runtime.ts';
@@ -14,6 +15,7 @@ import type { RuntimeSource } from './runtime.ts';
 export const machines = {
   'create-table': createTable.machine,
   'delete-table': deleteTable.machine,
+  'move-replica': moveReplica.machine,
 } satisfies Readonly<Record<OperationType, unknown>>;
 
 const taskSchema = z.strictObject({

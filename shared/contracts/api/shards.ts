@@ -46,6 +46,20 @@ export const shardSchema = z.object({
   created_at: timestampSchema,
 });
 
+/** What a move will do, made from the shard at `generation`; a start that is given it applies exactly this, or is refused. */
+export const movePlanSchema = z.strictObject({
+  shard_id: systemIdSchema,
+  generation: counterSchema,
+  source_node_id: nodeIdSchema,
+  source_replica_id: systemIdSchema,
+  target_node_id: nodeIdSchema,
+  /** True if the leaving replica leads: the leadership is transferred first. */
+  transfers_leader: z.boolean(),
+  /** Bytes to copy, as the leader told last; null if it did not. */
+  bytes: counterSchema.nullable(),
+});
+export type MovePlan = z.infer<typeof movePlanSchema>;
+
 export const shardCalls = {
   listShards: {
     method: 'GET',
@@ -80,6 +94,34 @@ export const shardCalls = {
       shard_id: systemIdSchema,
       epoch: epochSchema,
       generation: counterSchema,
+    }),
+  },
+  moveShard: {
+    method: 'POST',
+    path: '/shards/{shard_id}/move',
+    resource: 'shards',
+    summary: 'Move one replica of a shard to another node',
+    callers: ['admin'],
+    idempotent: true,
+    params: shardParams,
+    body: z.strictObject({
+      target_node_id: nodeIdSchema,
+      /** Node whose replica leaves. Default: the one in the target's zone, else on a dead or leaving node, else a follower on the fullest node. */
+      source_node_id: nodeIdSchema.optional(),
+      /** Precondition: the shard's generation. */
+      generation: counterSchema.optional(),
+      /** Answers the plan and changes nothing. */
+      dry_run: z.boolean().optional(),
+      /** Applies exactly this plan of a dry run; refused with PLAN_STALE when the shard has changed since. */
+      plan: movePlanSchema.optional(),
+    }),
+    response: z.object({
+      status: z.literal('success'),
+      message: z.string(),
+      shard_id: systemIdSchema,
+      /** Null for a dry run. */
+      operation_id: systemIdSchema.nullable(),
+      plan: movePlanSchema,
     }),
   },
 } as const satisfies Record<string, Call>;
