@@ -68,7 +68,10 @@ export const batchRoutes: UseCase<'batchRoutes'> = async (deps, _principal, { pa
   });
 };
 
-/** Runs a lookup with the cached table record, and once more with a fresh one if it finds nothing (the table was replaced). */
+/**
+ * Runs a lookup with the cached table record, and once more with a fresh one if it finds nothing or refuses: the table may have
+ * been replaced by one of another key type, long ago for a function that was frozen.
+ */
 async function onActiveTable<T>(
   deps: Deps,
   name: string,
@@ -78,6 +81,7 @@ async function onActiveTable<T>(
     const table = await activeTable(deps, name, read);
     if (!table.ok) return table;
     const found = await find(table.value);
+    if (!found.ok && read === 'cached') continue;
     if (!found.ok) return found;
     if (found.value !== null) return ok(found.value);
   }
