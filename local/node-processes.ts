@@ -28,14 +28,26 @@ const FIRST_NODE_NUMBER = 101;
 export interface NodePlan {
   readonly nodeId: string;
   readonly zone: string;
+  /** What the node is in relaying heartbeats: nothing, a relay, or a node behind the one named. */
+  readonly relaying: 'none' | 'relay' | { readonly through: string };
 }
 
-/** `node-101`, `node-102` ... dealt out over zones `a`, `b` ... */
-export function planNodes(nodes: number, zones: number): readonly NodePlan[] {
+/**
+ * `node-101`, `node-102` ... dealt out over zones `a`, `b` ... The first `relays` of them relay the heartbeats of the others, who are
+ * dealt out over them.
+ */
+export function planNodes(nodes: number, zones: number, relays = 0): readonly NodePlan[] {
+  const nodeId = (index: number): string => `node-${FIRST_NODE_NUMBER + index}`;
   return Array.from({ length: nodes }, (_, index) => ({
-    nodeId: `node-${FIRST_NODE_NUMBER + index}`,
+    nodeId: nodeId(index),
     zone: String.fromCharCode('a'.charCodeAt(0) + (index % zones)),
+    relaying: relays === 0 ? 'none' : index < relays ? 'relay' : { through: nodeId(index % relays) },
   }));
+}
+
+function relayArguments({ relaying }: NodePlan): readonly string[] {
+  if (relaying === 'none') return [];
+  return relaying === 'relay' ? ['--relay'] : ['--relay-through', relaying.through];
 }
 
 export interface NodeProcessOptions {
@@ -104,6 +116,7 @@ export const nodeArguments = (plan: NodePlan, dataDir: string, controlPlaneUrl: 
   MAIN,
   ...['--node-id', plan.nodeId, '--zone', plan.zone],
   ...['--data-dir', dataDir, '--control-plane', controlPlaneUrl],
+  ...relayArguments(plan),
 ];
 
 /** What a benchmark asks of the nodes by way of the environment: logs of every answer given as leader, the control run. */

@@ -9,12 +9,15 @@ export interface RunnerOptions {
   readonly nodes: number;
   readonly zones: number;
   readonly lease: LeaseProfileName;
+  /** So many of the nodes collect the heartbeats of the others; 0: every node beats directly. */
+  readonly relays: number;
   /** Whether a data node that dies is started again. */
   readonly deadNodes: 'restart' | 'leave';
 }
 
 export const NODES_MAX = 50;
 export const ZONES_MAX = 26;
+export const RELAYS_MAX = 5;
 const DEFAULT_PORT = 8080;
 
 export const USAGE = `Usage: npm start -- [options]
@@ -24,6 +27,7 @@ export const USAGE = `Usage: npm start -- [options]
   --nodes N       data nodes to run, 0 to ${NODES_MAX} (default: 5)
   --zones N       zones over which they are spread, 1 to ${ZONES_MAX} (default: 3)
   --lease NAME    fast (3 s lease), standard (9 s) or economy (30 s) (default: standard)
+  --relays N      let N of the data nodes collect the heartbeats of the others, 0 to ${RELAYS_MAX} (default: 0)
   --no-nodes      the control plane alone
   --no-restart    leave a data node that died dead (default: it is started again after 10 s)
   --help          this text`;
@@ -48,6 +52,7 @@ export function readOptions(
         nodes: { type: 'string' },
         zones: { type: 'string' },
         lease: { type: 'string' },
+        relays: { type: 'string' },
         'no-nodes': { type: 'boolean' },
         'no-restart': { type: 'boolean' },
         help: { type: 'boolean' },
@@ -64,6 +69,7 @@ export function readOptions(
     nodes: values['no-nodes'] === true ? 0 : wholeNumber('--nodes', values.nodes ?? '5', 0, NODES_MAX),
     zones: wholeNumber('--zones', values.zones ?? '3', 1, ZONES_MAX),
     lease: leaseOf(values.lease ?? 'standard'),
+    relays: wholeNumber('--relays', values.relays ?? '0', 0, RELAYS_MAX),
     deadNodes: values['no-restart'] === true ? 'leave' : 'restart',
   };
 }

@@ -76,7 +76,7 @@ export async function startRunner(options: RunnerOptions, say: (line: string) =>
     const joinTokens = await keepJoinTokens(controlPlane, admin.token, directory, systemTimers, log);
     undo.push(() => joinTokens.stop());
     const nodes = await startNodeProcesses({
-      plans: planNodes(options.nodes, options.zones),
+      plans: planNodes(options.nodes, options.zones, options.relays),
       controlPlaneUrl: server.url,
       nodeDir: (nodeId) => directory.nodeDir(nodeId),
       joinToken: () => joinTokens.issue(),

@@ -5,9 +5,10 @@ import { wireDescriptorSchema } from '../../shared/contracts/node/descriptor.ts'
 import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
 import { heartbeatResponseSchema } from '../../shared/contracts/node/heartbeat.ts';
 import type { HeartbeatRequest, HeartbeatResponse, NodeReport } from '../../shared/contracts/node/heartbeat.ts';
+import { hostSchema, portSchema } from '../../shared/contracts/primitives.ts';
 import { err, invariant, ok } from '../../shared/domain/result.ts';
 import type { Result } from '../../shared/domain/result.ts';
-import type { Caller, ControlPlane, Environment, LeaseView, ShardHost } from '../ports.ts';
+import type { Caller, ControlPlane, Environment, LeaseView, PeerNetwork, ShardHost } from '../ports.ts';
 import { CommandGate } from './commands.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { keyRing } from './keys.ts';
@@ -15,6 +16,9 @@ import { refusalOf } from './ports.ts';
 import type { ControlPlaneAnswer, ControlPlaneTransport } from './ports.ts';
 import { register } from './registration.ts';
 import type { NodeAddress, RegistrationDeps } from './registration.ts';
+import { Relay } from './relay.ts';
+import { RelayRoute } from './relay-route.ts';
+import type { BeatAnswer } from './relay-route.ts';
 import { Reporter } from './reporter.ts';
 import { Session } from './session.ts';
 import { TokenVerifier } from './token-verifier.ts';
@@ -27,6 +31,15 @@ export interface AgentOptions {
   readonly address: NodeAddress;
   /** For a directory that never registered; null when it did. */
   readonly joinToken: string | null;
+  /** The node's part in relaying heartbeats (L3); none when missing. */
+  readonly relaying?: Relaying;
+}
+
+export interface Relaying {
+  /** Collects the beats of others. */
+  readonly forOthers: boolean;
+  /** The node through which this one beats; null: directly. */
+  readonly through: { readonly nodeId: string; readonly peers: PeerNetwork } | null;
 }
 
 /** How `run` ends. */
@@ -42,6 +55,7 @@ const RELEASE_TIMEOUT_MS = 2_000;
 
 /** Commands are taken one by one, so that one this version can't read does not cost the renewal. */
 const answerSchema = heartbeatResponseSchema.extend({ commands: z.array(z.unknown()).max(COMMANDS_PER_MESSAGE_MAX) });
+const addressSchema = z.object({ host: hostSchema, port: portSchema });
 const shardAnswerSchema = z.object({ descriptor: wireDescriptorSchema });
 
 /**
@@ -60,9 +74,35 @@ export class Agent {
   private statsDueMs = 0;
   /** Acknowledgements that no message carried yet. */
   private acks: CommandAck[] = [];
+  /** Beats of other nodes, if this one relays them. */
+  readonly relay: Relay | null;
+  private readonly route: RelayRoute | null;
 
   constructor(options: AgentOptions) {
     this.options = options;
+    const { environment, relaying } = options;
+    this.relay =
+      relaying?.forOthers === true
+        ? new Relay({
+            environment,
+            renewMs: () => (this.session?.ended === null ? this.session.renewMs : null),
+            send: async (request, timeoutMs) =>
+              this.session?.ended === null
+                ? this.call(this.session, 'POST', '/cluster/heartbeats', request, timeoutMs)
+                : err(NOT_REGISTERED),
+          })
+        : null;
+    const through = relaying?.through ?? null;
+    this.route =
+      through === null
+        ? null
+        : new RelayRoute({
+            environment,
+            nodeId: options.address.nodeId,
+            relay: through.nodeId,
+            peers: through.peers,
+            find: () => this.addressOf(through.nodeId),
+          });
     this.verifier = new TokenVerifier(options.environment.clock);
     this.reporter = new Reporter((reports) => this.sendReports(reports));
     const keys = options.directory.publicKeys();
@@ -137,7 +177,7 @@ export class Agent {
   private async loop(): Promise<AgentEnd> {
     invariant(this.host !== null, 'a shard host is attached before the agent runs');
     const { environment, directory } = this.options;
-    const deps: RegistrationDeps = this.options;
+    const deps: RegistrationDeps = { ...this.options, relay: this.route?.relay ?? null };
     while (!this.stopper.signal.aborted) {
       const outcome = await register(deps, this.stopper.signal);
       if (outcome.kind !== 'REGISTERED') return outcome;
@@ -147,6 +187,7 @@ export class Agent {
       const ring = keyRing(response.settings.public_keys);
       this.verifier.useKeys(ring);
       this.gate?.useKeys(ring);
+      this.route?.useKeys(ring);
       const session = new Session(response, incarnation);
       this.session = session;
       this.acks = [];
@@ -179,7 +220,8 @@ export class Agent {
         void this.renew(session).then(() => inFlight--);
       }
       // After a pause the beats that were missed are skipped, not made up for.
-      dueMs = Math.max(dueMs + session.renewMs, clock.monotonicMs());
+      const nextMs = dueMs + session.renewMs;
+      dueMs = Math.max(this.route?.aligned(nextMs, session.renewMs) ?? nextMs, clock.monotonicMs());
       await timers.sleep(dueMs - clock.monotonicMs(), session.signal);
     }
   }
@@ -210,6 +252,15 @@ export class Agent {
       ...(stats === null ? {} : { stats }),
       ...(acks.length > 0 ? { acks } : {}),
     };
+    const relayed = await this.throughRelay(session, request);
+    if (session.ended !== null) return;
+    if (relayed !== null) {
+      const { credential } = relayed;
+      if (credential !== null && this.isOwn(credential)) session.renewCredential(credential);
+      await this.renewed(session, relayed);
+      return;
+    }
+    // The same sequence, if a relay missed it: its lease counts from its first send (L3).
     const answer = await this.call(session, 'POST', this.nodePath('heartbeat'), request, session.leaseMs);
     if (session.ended !== null) return;
     if (!answer.ok || answer.value.status !== 200) {
@@ -223,9 +274,42 @@ export class Agent {
       log.warn('heartbeat_answer_unreadable', { sequence });
       return;
     }
-    session.acknowledged(parsed.data.sequence);
     if (parsed.data.credential !== null) session.renewCredential(parsed.data.credential);
-    await this.takeMail(session, parsed.data);
+    await this.renewed(session, parsed.data);
+  }
+
+  private async renewed(session: Session, answer: BeatAnswer): Promise<void> {
+    session.acknowledged(answer.sequence);
+    await this.takeMail(session, answer);
+  }
+
+  /** A credential that came through a relay is taken only if it is one of this node's. */
+  private isOwn(credential: string): boolean {
+    const caller = this.verifier.verify(`Bearer ${credential}`);
+    return caller.ok && caller.value.kind === 'node' && caller.value.nodeId === this.options.address.nodeId;
+  }
+
+  /** Null: there is no relay, or it is not to be relied on now. */
+  private async throughRelay(session: Session, request: HeartbeatRequest): Promise<BeatAnswer | null> {
+    const { credential, leasePack, renewMs } = session;
+    if (this.route === null || leasePack === null) return null;
+    return this.route.beat({ credential, leasePack, renewMs, request });
+  }
+
+  /** A node's address as the control plane has it. */
+  private async addressOf(nodeId: string): Promise<{ host: string; port: number } | null> {
+    const session = this.session;
+    if (session === null || session.ended !== null) return null;
+    const path = `/cluster/nodes/${encodeURIComponent(nodeId)}`;
+    const answer = await this.options.controlPlane.call({
+      method: 'GET',
+      path,
+      bearer: session.credential,
+      body: null,
+      timeoutMs: CALL_TIMEOUT_MS,
+    });
+    if (!answer.ok || answer.value.status !== 200) return null;
+    return addressSchema.safeParse(answer.value.body).data ?? null;
   }
 
   private dueStats(nowMs: number): HeartbeatRequest['stats'] | null {

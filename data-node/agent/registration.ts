@@ -25,6 +25,8 @@ export interface RegistrationDeps {
   readonly directory: DataDirectory;
   readonly address: NodeAddress;
   readonly joinToken: string | null;
+  /** The relay through which the node means to beat; null: directly. */
+  readonly relay: string | null;
 }
 
 export type RegistrationOutcome =
@@ -46,7 +48,11 @@ const INCARNATION_BYTES = 12;
 /** Refusals that no repetition changes. */
 const FINAL_CODES: ReadonlySet<string> = new Set(['INVALID_REQUEST', 'NODE_DECOMMISSIONED', 'STORE_MISMATCH']);
 
-type Verdict = RegistrationOutcome | { readonly kind: 'AGAIN'; readonly afterMs: number };
+type Verdict =
+  | RegistrationOutcome
+  /** The relay carries as many nodes as it may: register without it. */
+  | { readonly kind: 'PACK_FULL' }
+  | { readonly kind: 'AGAIN'; readonly afterMs: number };
 
 /** Registers, waiting and repeating as long as the refusal is a passing one and `signal` is not aborted. */
 export async function register(deps: RegistrationDeps, signal: AbortSignal): Promise<RegistrationOutcome> {
@@ -54,8 +60,14 @@ export async function register(deps: RegistrationDeps, signal: AbortSignal): Pro
   // One incarnation for all attempts: an attempt whose answer was lost may have been applied.
   const incarnation = `inc-${random.hex(INCARNATION_BYTES)}`;
   let backoffMs = RETRY_MS_MIN;
+  let { relay } = deps;
   while (!signal.aborted) {
-    const verdict = await attempt(deps, incarnation, backoffMs);
+    const verdict = await attempt({ ...deps, relay }, incarnation, backoffMs);
+    if (verdict.kind === 'PACK_FULL') {
+      log.warn('relay_full', { relay });
+      relay = null; // for this registration: the node beats directly
+      continue;
+    }
     if (verdict.kind !== 'AGAIN') return verdict;
     backoffMs = Math.min(backoffMs * 2, RETRY_MS_MAX);
     log.info('registration_waits', { after_ms: Math.round(verdict.afterMs) });
@@ -103,6 +115,7 @@ function verdictOf(
   refusal: { readonly code: string; readonly message: string },
   jitteredMs: number,
 ): Verdict {
+  if (refusal.code === 'PACK_FULL') return { kind: 'PACK_FULL' };
   if (refusal.code === 'STORE_ROLLED_BACK') return { kind: 'ROLLED_BACK' };
   if (answer.status === 400 || FINAL_CODES.has(refusal.code)) return { kind: 'REFUSED', ...refusal };
   const askedMs = answer.retryAfterSeconds === null ? null : answer.retryAfterSeconds * 1000;
@@ -149,5 +162,6 @@ function requestBody(deps: RegistrationDeps, incarnation: string): RegisterReque
     public_key: { ...directory.publicJwk },
     ...(nodeEpoch === null ? {} : { attestation: { node_epoch: nodeEpoch, counter: directory.attestation() } }),
     version: address.version,
+    ...(deps.relay === null ? {} : { relay: deps.relay }),
   };
 }

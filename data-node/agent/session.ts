@@ -19,6 +19,8 @@ export class Session {
   readonly incarnation: string;
   readonly renewMs: number;
   readonly leaseMs: number;
+  /** The pack that holds the lease, for beats through a relay; null: beats go directly. */
+  readonly leasePack: string | null;
   private currentCredential: string;
   private lease: LeaseState;
   private sequence = 0;
@@ -31,6 +33,7 @@ export class Session {
     this.incarnation = incarnation;
     this.renewMs = response.settings.renew_ms;
     this.leaseMs = response.settings.lease_ms;
+    this.leasePack = response.lease_pack;
     this.currentCredential = response.credential;
     this.lease = newLease({ leaseMs: response.settings.lease_ms, driftBoundMs: response.settings.drift_bound_ms });
   }

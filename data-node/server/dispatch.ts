@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { DATA_ERROR_STATUS } from '../../shared/contracts/data/rows.ts';
 import type { DataErrorCode } from '../../shared/contracts/data/rows.ts';
 import { COMMANDS_PER_MESSAGE_MAX } from '../../shared/contracts/node/commands.ts';
+import { relayedBeatSchema } from '../../shared/contracts/node/relay.ts';
 import type { Json } from '../../shared/domain/records.ts';
 import type { Agent } from '../agent/agent.ts';
 import type { Caller, Logger, ShardHost } from '../ports.ts';
@@ -23,7 +24,7 @@ export interface NodeResponse {
 }
 
 export interface DispatchDeps {
-  readonly agent: Pick<Agent, 'push' | 'verifyBearer' | 'lease'>;
+  readonly agent: Pick<Agent, 'push' | 'verifyBearer' | 'lease' | 'relay'>;
   readonly host: Pick<ShardHost, 'handlePeer' | 'handleData' | 'stats'>;
   readonly log: Logger;
   readonly nodeId: string;
@@ -51,6 +52,7 @@ async function route(deps: DispatchDeps, request: NodeRequest): Promise<NodeResp
   if (method === 'GET' && path === '/healthz') return { status: 200, body: { status: 'ok', node_id: deps.nodeId } };
   if (method === 'GET' && path === '/status') return { status: 200, body: statusOf(deps) };
   if (method === 'POST' && path === '/node/commands') return pushed(deps, request.body);
+  if (method === 'POST' && path === '/relay/heartbeat') return relayed(deps, request);
   const verb = VERB.exec(path);
   if (verb === null) return { status: 404, body: errorBody('INVALID_REQUEST', `there is no ${method} ${path}`) };
   if (method !== 'POST') return { status: 405, body: errorBody('INVALID_REQUEST', `${path} takes POST`) };
@@ -67,6 +69,22 @@ async function pushed(deps: DispatchDeps, body: unknown): Promise<NodeResponse> 
   const acks = await deps.agent.push(parsed.data.commands);
   return { status: 200, body: { acks } };
 }
+
+/** Another node's beat, for this one to relay (L3). The control plane checks the credential; here only strangers are kept away. */
+async function relayed(deps: DispatchDeps, request: NodeRequest): Promise<NodeResponse> {
+  const caller = deps.agent.verifyBearer(request.headers['authorization']);
+  if (!caller.ok) return refusal(caller.error.code, caller.error.message);
+  const beat = relayedBeatSchema.safeParse(request.body);
+  if (!beat.success) return refusal('INVALID_REQUEST', 'a relayed beat: node_id, credential, lease_pack, beat');
+  if (caller.value.kind !== 'node' || caller.value.nodeId !== beat.data.node_id)
+    return refusal('FORBIDDEN', 'a node relays its own beats only');
+  if (deps.agent.relay === null) return relayRefusal('NOT_A_RELAY', `${deps.nodeId} relays no heartbeats`);
+  const taken = await deps.agent.relay.take(beat.data);
+  return taken.ok ? { status: 200, body: { ...taken.value } } : relayRefusal(taken.error.code, taken.error.message);
+}
+
+/** The node that asked beats directly then. */
+const relayRefusal = (code: string, message: string): NodeResponse => ({ status: 503, body: { code, message } });
 
 async function peer(deps: DispatchDeps, verb: string, body: unknown, caller: Caller): Promise<NodeResponse> {
   if (caller.kind !== 'node') return refusal('FORBIDDEN', 'replication is for nodes: a node credential is needed');

@@ -99,7 +99,7 @@ async function runComposition(
       random: environment.random,
     });
     if (!directory.ok) throw new StartRefused(EXIT_CODES.DIRECTORY, directory.error.message);
-    const agent = new Agent({
+    const agent: Agent = new Agent({
       environment,
       controlPlane: discoveringTransport({
         baseUrl: options.controlPlaneUrl,
@@ -110,6 +110,13 @@ async function runComposition(
       directory: directory.value,
       address: { nodeId: options.nodeId, host: options.host, port, zone: options.zone, version },
       joinToken: options.joinToken,
+      relaying: {
+        forOthers: options.relayForOthers,
+        through:
+          options.relayThrough === null
+            ? null
+            : { nodeId: options.relayThrough, peers: http.peers(() => agent.credential()) },
+      },
     });
     const host = createShardHost({
       env: environment,

@@ -13,6 +13,10 @@ export interface NodeOptions {
   readonly dataDir: string;
   readonly controlPlaneUrl: string;
   readonly joinToken: string | null;
+  /** True: collects the heartbeats of other nodes and sends them as one. */
+  readonly relayForOthers: boolean;
+  /** Node id of the relay through which this node beats; null: directly. */
+  readonly relayThrough: string | null;
   /** Stop when the parent process is gone. */
   readonly exitWithParent: boolean;
   /** Where every answer given as leader is noted, for the search for double leaders; null: nowhere. */
@@ -26,6 +30,8 @@ export const USAGE = `Usage: node data-node/main.ts --node-id ID --zone ZONE --d
   --host HOST              address to listen on and to be reached at (default: 127.0.0.1)
   --port N                 port; 0 is the one used last, else a free one (default: 0)
   --join-token-file FILE   join token of a new node (else SHARDKEEPER_JOIN_TOKEN); never on the command line
+  --relay                  collect the heartbeats of up to 100 other nodes and send them as one
+  --relay-through ID       send heartbeats through the relay with this node id; directly when it does not answer
   --exit-with-parent       stop when standard input or the parent's channel closes
   --serve-log FILE         note every answer given as leader, for benchmarks
   --without-self-fencing   serve on without a lease: for a benchmark's control run, never with data that matters
@@ -53,6 +59,8 @@ export function readOptions(
         'data-dir': { type: 'string' },
         'control-plane': { type: 'string' },
         'join-token-file': { type: 'string' },
+        relay: { type: 'boolean', default: false },
+        'relay-through': { type: 'string' },
         'exit-with-parent': { type: 'boolean', default: false },
         'serve-log': { type: 'string' },
         'without-self-fencing': { type: 'boolean', default: false },
@@ -76,6 +84,10 @@ export function readOptions(
   if (!URL.canParse(controlPlaneUrl) || !/^https?:$/.test(new URL(controlPlaneUrl).protocol)) {
     return err('--control-plane must be an http(s) URL');
   }
+  const relayThrough = values['relay-through'] ?? null;
+  const badRelay = relayThrough === null ? undefined : nodeIdSchema.safeParse(relayThrough).error?.issues[0]?.message;
+  if (badRelay !== undefined) return err(`--relay-through ${badRelay}`);
+  if (relayThrough === nodeId) return err('--relay-through must name another node');
   const joinToken = readJoinToken(values['join-token-file'], env);
   if (!joinToken.ok) return joinToken;
   return ok({
@@ -86,6 +98,8 @@ export function readOptions(
     dataDir,
     controlPlaneUrl,
     joinToken: joinToken.value,
+    relayForOthers: values.relay,
+    relayThrough,
     exitWithParent: values['exit-with-parent'],
     serveLog: values['serve-log'] ?? null,
     selfFencing: !values['without-self-fencing'],

@@ -17,7 +17,15 @@ afterEach(async () => {
   rmSync(dataDir, { recursive: true, force: true });
 });
 
-const OPTIONS: RunnerOptions = { port: 0, dataDir: '', nodes: 0, zones: 3, lease: 'fast', deadNodes: 'leave' };
+const OPTIONS: RunnerOptions = {
+  port: 0,
+  dataDir: '',
+  nodes: 0,
+  zones: 3,
+  lease: 'fast',
+  relays: 0,
+  deadNodes: 'leave',
+};
 async function start(options: Partial<RunnerOptions> = {}): Promise<Runner> {
   const runner = await startRunner({ ...OPTIONS, dataDir, ...options }, () => undefined);
   open.push(runner);

@@ -138,6 +138,7 @@ describe('tokens', () => {
         push: () => Promise.resolve([]),
         verifyBearer: (authorization: string | undefined) => verifier.verify(authorization),
         lease: { registration: () => null, held: () => false },
+        relay: null,
       },
       host: recordingHost().host,
       log: environment.log,
