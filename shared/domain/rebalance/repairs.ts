@@ -61,7 +61,8 @@ function crowdedSlot(state: PlanState, shard: number, leaving: Uint8Array, fixed
   const { takers } = rules[ruleOf[shard] as number] as PlanSnapshot['rules'][number];
   let least = Infinity;
   for (let zone = 0; zone < zones.length; zone++) {
-    if ((takers[zone] as number) > 0) least = Math.min(least, inZone(state, shard, zone));
+    const count = inZone(state, shard, zone);
+    if ((takers[zone] as number) > count) least = Math.min(least, count); // a node is left there
   }
   if (most < least + 2) return -1;
   let found = -1;

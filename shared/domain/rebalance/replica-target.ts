@@ -38,7 +38,13 @@ export function targetForReplica(wanted: ReplicaWanted, candidates: readonly Tar
   const kept = new Set(wanted.keptOn);
   const inZone = new Map<string, number>();
   for (const { nodeId, zone } of candidates) if (kept.has(nodeId)) inZone.set(zone, (inZone.get(zone) ?? 0) + 1);
-  const usable = candidates.filter((node) => takesReplicas(node) && allows(wanted.rule, node.labels ?? {}));
+  const usable = candidates.filter(
+    (node) =>
+      takesReplicas(node) &&
+      allows(wanted.rule, node.labels ?? {}) &&
+      !kept.has(node.nodeId) &&
+      node.nodeId !== wanted.replaces,
+  );
   const fewest = usable.reduce((least, { zone }) => Math.min(least, inZone.get(zone) ?? 0), Infinity);
   const rejected: { nodeId: NodeId; reason: Reason }[] = [];
   const tally = new ReasonTally();

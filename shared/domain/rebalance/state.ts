@@ -215,12 +215,11 @@ export class PlanState {
     const takers = (rules[ruleOf[shard] as number] as PlanSnapshot['rules'][number]).takers;
     let least = Infinity;
     for (let zone = 0; zone < zones.length; zone++) {
-      if (takers[zone] === 0) continue;
       let count = 0;
       for (let slot = slotStart[shard] as number; slot < (slotStart[shard + 1] as number); slot++) {
         if (slot !== leaving && zoneOf[this.slotNode[slot] as number] === zone) count += 1;
       }
-      least = Math.min(least, count);
+      if ((takers[zone] as number) > count) least = Math.min(least, count); // a node is left there
     }
     return least;
   }

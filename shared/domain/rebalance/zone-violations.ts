@@ -1,7 +1,7 @@
 import type { PlanSnapshot } from './snapshot.ts';
 
 /**
- * Shards whose replicas could be spread more evenly over zones (I-7): some zone holds two more than one that has a node to
+ * Shards whose replicas could be spread more evenly over zones (I-7): some zone holds two more than one that has a node left to
  * take a replica. `slotNode`: where the replicas are, if not where the snapshot says.
  */
 export function countZoneViolations(snapshot: PlanSnapshot, slotNode: Int32Array = snapshot.slotNode): number {
@@ -19,7 +19,7 @@ export function countZoneViolations(snapshot: PlanSnapshot, slotNode: Int32Array
     if (most < 2) continue;
     const { takers } = rules[ruleOf[shard] as number] as PlanSnapshot['rules'][number];
     const least = counts.reduce(
-      (low, count, zone) => ((takers[zone] as number) > 0 ? Math.min(low, count) : low),
+      (low, count, zone) => ((takers[zone] as number) > count ? Math.min(low, count) : low),
       Infinity,
     );
     if (most >= least + 2) violations += 1;
