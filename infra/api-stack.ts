@@ -1,4 +1,4 @@
-import { Aws, CfnOutput, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Aws, CfnOutput, Duration, Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import type { StackProps } from 'aws-cdk-lib';
 import {
   AccessLogFormat,
@@ -22,6 +22,7 @@ import { logGroup } from './constructs/log.ts';
 import { API_ENTRIES, frontDoor, HOT_ENTRIES } from './front-door.ts';
 import type { ApiEntry } from './front-door.ts';
 import { addGatewayResponses } from './gateway-responses.ts';
+import type { DeploymentSettings } from './settings.ts';
 
 /** API Gateway gives up after 29 s; a function that runs on behind it would answer nobody. */
 const API_TIMEOUT = Duration.seconds(28);
@@ -83,8 +84,8 @@ export class ApiStack extends Stack {
       const url = entries.get(name)?.addFunctionUrl({ authType: FunctionUrlAuthType.NONE });
       if (url === undefined) continue;
       new CfnOutput(this, `${capitalized(name)}Url`, { value: url.url });
-      // Told by a function that has none itself: one that named its own address would depend on itself (docs/adr/0006).
-      entries.get(ENDPOINTS_ENTRY)?.addEnvironment(`${name.toUpperCase()}_URL`, url.url);
+      // Told by a function that has none itself: one that named its own address would depend on itself (docs/adr/0008).
+      entries.get(ENDPOINTS_ENTRY)?.addEnvironment(`${name.toUpperCase()}_URL`, reachable(url.url, settings));
     }
     new CfnOutput(this, 'ApiId', { value: api.restApiId });
     new CfnOutput(this, 'ApiUrl', { value: api.url });
@@ -131,3 +132,10 @@ const ACCESS_LOG: Readonly<Record<string, string>> = {
   duration_ms: '$context.responseLatency',
   function_ms: '$context.integrationLatency',
 };
+
+/** The address by which callers reach a Function URL: its own, or an emulator's path for it, where no name server knows its host. */
+function reachable(url: string, { functionUrlBase }: DeploymentSettings): string {
+  if (functionUrlBase === null) return url;
+  const host = Fn.select(2, Fn.split('/', url));
+  return `${functionUrlBase}/${Fn.select(0, Fn.split('.', host))}`;
+}

@@ -2,13 +2,12 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ShardkeeperClient } from '../../client/client.ts';
-import type { Engine } from '../../data-node/engine/engine.ts';
-import type { LeaseView, PeerNetwork } from '../../data-node/ports.ts';
 import type { Violation } from '../../shared/domain/invariants.ts';
+import { encodedKey } from '../../shared/domain/ids.ts';
+import { rangeContains } from '../../shared/domain/keys.ts';
 import { inSyncReplicas } from '../../shared/domain/shard.ts';
-import type { LeaseProfileName } from '../../shared/domain/lease.ts';
+import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import { LEASE_PROFILES } from '../../shared/domain/lease.ts';
-import type { Deps } from '../../shared/ports.ts';
 import { createLocalRootSigner } from '../../shared/adapters/local-root-signer.ts';
 import { generateSigningKey } from '../../shared/adapters/signing-key.ts';
 import { SqliteStore } from '../../shared/store/sqlite-store.ts';
@@ -16,7 +15,6 @@ import { SimulatedControlPlane } from './control-plane.ts';
 import type { World } from './control-plane.ts';
 import { DataWatch } from './data-watch.ts';
 import { FaultPlan } from './faults.ts';
-import type { FaultyCluster } from './faults.ts';
 import { withGlobalTimers } from './global-timers.ts';
 import { checkRegister } from './history.ts';
 import { MetadataWatch, describeShard } from './metadata-watch.ts';
@@ -25,6 +23,7 @@ import { SimulatedNode } from './nodes.ts';
 import { StoreClimate, tornReads } from './process-store.ts';
 import { startOldLeaderReader } from './old-leader-reader.ts';
 import { seededRandom } from './random.ts';
+import type { ScenarioCluster, SimulationOptions, SimulationResult } from './options.ts';
 import { Trace } from './trace.ts';
 import { VirtualTime } from './virtual-time.ts';
 import { CONTROL_PLANE, clientNetwork } from './wire.ts';
@@ -32,39 +31,7 @@ import { watchWire } from './wire-watch.ts';
 import { Workload } from './workload.ts';
 import type { RowClient } from './workload.ts';
 
-/** Planted mistakes: how a part of the cluster is made to break its rules. Test harness only. */
-export interface Mistakes {
-  readonly alterDeps?: (deps: Deps) => Deps;
-  readonly alterLease?: (lease: LeaseView) => LeaseView;
-  readonly alterPeers?: (peers: PeerNetwork) => PeerNetwork;
-  readonly alterEngine?: (engine: Engine) => Engine;
-}
-
-export interface SimulationOptions {
-  readonly seed: number;
-  /** Minutes of virtual time under faults. */
-  readonly minutes: number;
-  readonly nodes?: number;
-  readonly leaseProfile?: LeaseProfileName;
-  readonly mistakes?: Mistakes;
-  /** Called when the faults would begin, and does what breaks in their place; what is still broken at the end is healed then. */
-  readonly script?: (cluster: FaultyCluster, time: VirtualTime) => void;
-  /** Sees every line of the trace. */
-  readonly onTrace?: (line: string) => void;
-}
-
-export interface SimulationResult {
-  readonly seed: number;
-  readonly pass: boolean;
-  /** What went wrong, in words; empty if nothing did. */
-  readonly problems: readonly string[];
-  readonly traceHash: string;
-  readonly traceLines: number;
-  readonly traceTail: readonly string[];
-  readonly virtualMs: number;
-  readonly events: number;
-  readonly counts: Readonly<Record<string, number>>;
-}
+export type { Mistakes, SimulationOptions, SimulationResult } from './options.ts';
 
 const TABLE = 'rows';
 /** Three shards, five keys: few enough that operations meet. */
@@ -72,12 +39,16 @@ const PRE_SPLIT = ['h', 'q'];
 const KEYS = ['a', 'b', 'k', 'm', 'x'];
 const CLIENTS = 4;
 const ZONES = 3;
+/** Where nodes beat through a relay: this one, which faults hit as any other. */
+const RELAY_NODE = 'node-101';
 const CLIENT_DEADLINE_MS = 6_000;
 /** Bound of the liveness check: after all faults are healed, every shard answers a write and a read within this time. */
 export const RECOVERY_MS_MAX = 60_000;
 const SETUP_MS_MAX = 60_000;
 /** And by then every replica is IN_SYNC again: silent leaders and lost copies are noticed by timeouts of up to 15 s. */
 export const REPLICATION_MS_MAX = 120_000;
+/** A client that failed goes on after this pause. */
+const RETRY_MS = 100;
 const TRACE_TAIL_LINES = 200;
 const TOKEN_LIFETIME_MS = 24 * 3_600_000;
 const JOIN_TOKENS_SPARE = 20;
@@ -99,14 +70,14 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   });
 }
 
-class Simulation implements FaultyCluster {
+class Simulation implements ScenarioCluster {
   readonly nodes: SimulatedNode[] = [];
   readonly network: SimulatedNetwork;
   readonly climate = new StoreClimate();
   readonly controlPlaneHost = CONTROL_PLANE.host;
   readonly leaseMs: number;
   private readonly world: World;
-  private readonly time: VirtualTime;
+  readonly time: VirtualTime;
   private readonly options: SimulationOptions;
   private readonly trace: Trace;
   private readonly metadata: MetadataWatch;
@@ -154,6 +125,7 @@ class Simulation implements FaultyCluster {
       store: this.store,
       root: createLocalRootSigner({ privateKey: generateSigningKey() }),
       leaseProfile: profile,
+      pushToNodes: options.pushToNodes ?? true,
       alter: mistakes.alterDeps ?? same,
     });
     for (let i = 0; i < (options.nodes ?? 5); i++)
@@ -162,6 +134,7 @@ class Simulation implements FaultyCluster {
           nodeId: `node-${101 + i}`,
           zone: `zone-${(i % ZONES) + 1}`,
           folder,
+          relaying: !this.relayed() ? 'none' : i === 0 ? 'relay' : { through: RELAY_NODE },
           joinToken: () => this.joinTokens.pop() ?? '',
           alterLease: mistakes.alterLease ?? same,
           alterPeers: mistakes.alterPeers ?? same,
@@ -176,18 +149,42 @@ class Simulation implements FaultyCluster {
   async run(): Promise<SimulationResult> {
     try {
       await this.setUp();
-      this.startWorkload();
-      if (this.options.script === undefined) this.faults.start();
-      else this.options.script(this, this.time);
-      await this.time.run(this.time.nowMs() + this.options.minutes * 60_000);
-      this.faults.stop();
-      await this.recover();
+      if (this.options.scenario === undefined) await this.runUnderFaults();
+      else await this.options.scenario(this);
       this.checkEnd();
     } catch (error) {
       if (this.problems.length === 0)
         this.problems.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
     }
     return this.result();
+  }
+
+  private async runUnderFaults(): Promise<void> {
+    this.startWorkload();
+    if (this.options.script === undefined) this.faults.start();
+    else this.options.script(this, this.time);
+    await this.time.run(this.time.nowMs() + this.options.minutes * 60_000);
+    this.faults.stop();
+    await this.recover();
+  }
+
+  shards(): readonly ShardDescriptor[] {
+    return [...this.metadata.shards.values()];
+  }
+
+  keyOf(shard: ShardDescriptor): string {
+    const key = KEYS.find((candidate) => rangeContains(shard, encodedKey(candidate)));
+    if (key === undefined) throw new Error(`no key of the run lies in ${shard.shardId}`);
+    return key;
+  }
+
+  writeUntilAcknowledged(name: string, key: string, done: () => void): void {
+    const { process, client } = this.newClient(name);
+    const write = async (): Promise<void> => {
+      while (!(await this.workload.write(name, client, key))) await process.timers.sleep(RETRY_MS);
+      done();
+    };
+    process.deliver(0, () => void write());
   }
 
   close(): void {
@@ -215,6 +212,11 @@ class Simulation implements FaultyCluster {
           (replica) => this.metadata.liveness.get(replica.nodeId)?.nodeEpoch === replica.nodeEpoch,
         ) && inSyncReplicas(shard).length === shard.replicas.length,
     );
+  }
+
+  /** Every second seed, unless it is said. */
+  private relayed(): boolean {
+    return this.options.relayed ?? this.options.seed % 2 === 0;
   }
 
   private async setUp(): Promise<void> {

@@ -33,14 +33,18 @@ export interface ControlPlaneOptions {
   readonly store: MetadataStore;
   readonly root: RootSigner;
   readonly leaseProfile: LeaseProfileName;
+  readonly pushToNodes: boolean;
   /** Wraps the dependencies of every process; planted mistakes come in here. */
   readonly alter: (deps: Deps) => Deps;
 }
 
 /** Warm Lambda environments behind the front door. */
 const ENVIRONMENTS = 3;
-/** A detector loop's life and the rule that starts loops, shortened from 115 s and 60 s, so that a short run sees handovers. */
-const DETECTOR_LOOP_MS = 26_000;
+/**
+ * A detector loop's life and the rule that starts loops, shortened from 115 s and 60 s, so that a short run sees handovers. As there, two
+ * periods less a little: at the end of a loop its successor must not meet a third one, which has observed nothing yet.
+ */
+const DETECTOR_LOOP_MS = 24_000;
 const DETECTOR_RULE_MS = 13_000;
 const RECONCILE_RULE_MS = 5_000;
 /** Clock error of a function's process (the bound is 500 ms over a lease of 3 s, on both sides). */
@@ -178,7 +182,7 @@ export class SimulatedControlPlane {
       log: traceLogger(trace, name),
       settings: {
         leaseProfile: this.options.leaseProfile,
-        pushToNodes: true,
+        pushToNodes: this.options.pushToNodes,
         defaultReplicationFactor: 3,
       },
     });
