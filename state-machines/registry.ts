@@ -11,6 +11,11 @@ export const stateMachines = [
     folder: 'move-replica',
     summary: 'Adds replicas to a shard and removes others: a move, a repair, a change of the replication factor',
   },
+  {
+    type: 'split-shard',
+    folder: 'split-shard',
+    summary: 'Divides a shard in two: every copy prepares, one commit, the nodes fork',
+  },
 ] as const;
 
 export type StateMachineType = (typeof stateMachines)[number]['type'];

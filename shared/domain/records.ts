@@ -109,7 +109,7 @@ export interface ReplicationConfig {
 }
 
 /** Every kind of operation; each has a folder in state-machines. */
-export const OPERATION_TYPES = ['create-table', 'delete-table', 'move-replica'] as const;
+export const OPERATION_TYPES = ['create-table', 'delete-table', 'move-replica', 'split-shard'] as const;
 export type OperationType = (typeof OPERATION_TYPES)[number];
 export type OperationStatus = 'PENDING' | 'RUNNING' | 'PAUSED' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED';
 

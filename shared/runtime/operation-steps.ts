@@ -6,6 +6,7 @@ import { Bug } from '../domain/result.ts';
 import * as createTable from '../../state-machines/create-table/steps.ts';
 import * as deleteTable from '../../state-machines/delete-table/steps.ts';
 import * as moveReplica from '../../state-machines/move-replica/steps.ts';
+import * as splitShard from '../../state-machines/split-shard/steps.ts';
 import { runStep } from '../../state-machines/run-step.ts';
 import { wireAnswer } from '../../state-machines/step.ts';
 import type { RuntimeSource } from './runtime.ts';
@@ -16,6 +17,7 @@ export const machines = {
   'create-table': createTable.machine,
   'delete-table': deleteTable.machine,
   'move-replica': moveReplica.machine,
+  'split-shard': splitShard.machine,
 } satisfies Readonly<Record<OperationType, unknown>>;
 
 const taskSchema = z.strictObject({

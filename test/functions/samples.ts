@@ -43,6 +43,7 @@ export const samples: Readonly<Record<CallName, Sample>> = {
   getShard: { params: { shard_id: 'shard-0123456789abcdef' } },
   setLeader: { params: { shard_id: 'shard-0123456789abcdef' }, body: { new_leader_node_id: 'node-102' } },
   moveShard: { params: { shard_id: 'shard-0123456789abcdef' }, body: { target_node_id: 'node-102', dry_run: true } },
+  splitShard: { params: { shard_id: 'shard-0123456789abcdef' }, body: { split_key: 'm', dry_run: true } },
   createTable: { body: { table: 'cities', key_type: 'string', pre_split: ['m'], replication_factor: 3 } },
   listTables: { query: { limit: '10' } },
   getTable: { params: { table: 'cities' } },

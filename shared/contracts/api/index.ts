@@ -3,6 +3,7 @@ import { clusterCalls, nodeCalls } from './nodes.ts';
 import { operationCalls } from './operations.ts';
 import { routeCalls } from './routes.ts';
 import { shardCalls } from './shards.ts';
+import { splitMergeCalls } from './split-merge.ts';
 import { systemCalls } from './system.ts';
 import { tableCalls } from './tables.ts';
 
@@ -11,6 +12,7 @@ export const calls = {
   ...nodeCalls,
   ...clusterCalls,
   ...shardCalls,
+  ...splitMergeCalls,
   ...tableCalls,
   ...routeCalls,
   ...operationCalls,
