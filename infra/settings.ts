@@ -26,6 +26,8 @@ export interface DeploymentSettings {
   readonly network: NetworkSettings | null;
   /** 'emulator' leaves out what only AWS has; template tests look at 'aws'. */
   readonly target: 'aws' | 'emulator';
+  /** Where an emulator serves Function URLs, as `<this>/<id>`, when their own hosts can't be reached; null: they can. */
+  readonly functionUrlBase: string | null;
 }
 
 /** The VPC of the data nodes, and the place of the functions in it. */
@@ -77,7 +79,16 @@ export function readSettings(node: Node): DeploymentSettings {
     signingKeys: context.list('signingKeys', /^[1-9][0-9]{0,3}$/, '2,1', SIGNING_KEYS_MAX) ?? ['1'],
     network: readNetwork(context),
     target: context.oneOf('target', ['aws', 'emulator'], 'aws'),
+    functionUrlBase: readFunctionUrlBase(context),
   };
+}
+
+function readFunctionUrlBase(context: Context): string | null {
+  const base = context.text('functionUrlBase', '').replace(/\/$/, '');
+  if (base === '') return null;
+  if (context.text('target', 'aws') !== 'emulator') throw new Error('context functionUrlBase is for target=emulator');
+  if (!/^https?:/.test(base) || !URL.canParse(base)) throw new Error('context functionUrlBase must be an http(s) URL');
+  return base;
 }
 
 function readNetwork(context: Context): NetworkSettings | null {
