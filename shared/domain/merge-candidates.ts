@@ -39,8 +39,7 @@ export const DEFAULT_MERGE_OPTIONS: MergeOptions = {
 };
 
 export type MergeDecision =
-  | { readonly decision: 'MERGE'; readonly bytes: number }
-  | { readonly decision: 'KEEP'; readonly reason: MergeRefusal };
+  { readonly decision: 'MERGE'; readonly bytes: number } | { readonly decision: 'KEEP'; readonly reason: MergeRefusal };
 
 export type MergeRefusal =
   /** Not of one table, or not side by side. */

@@ -93,7 +93,8 @@ export function slowNodes(
     const speaksAgainst =
       old.pace === 'NORMAL'
         ? culprit !== undefined
-        : findings.some(({ verdict }) => verdict === 'GOOD') && findings.every(({ verdict }) => verdict === 'GOOD' || verdict === 'UNKNOWN');
+        : findings.some(({ verdict }) => verdict === 'GOOD') &&
+          findings.every(({ verdict }) => verdict === 'GOOD' || verdict === 'UNKNOWN');
     if (findings.every(({ verdict }) => verdict === 'UNKNOWN')) {
       records.set(nodeId, old);
       continue;

@@ -3,7 +3,7 @@ import { DEFAULT_PLAN_OPTIONS } from './options.ts';
 import type { PlanOptions } from './options.ts';
 import { PlanDraft } from './plan-draft.ts';
 import { PASSING_REASONS } from './reasons.ts';
-import type { ReasonCounts, Rejection } from './reasons.ts';
+import type { Rejection } from './reasons.ts';
 import { planRepairs } from './repairs.ts';
 import { ruleColumns } from './snapshot.ts';
 import type { PlanSnapshot } from './snapshot.ts';
@@ -17,10 +17,10 @@ export interface DrainCheck {
   readonly bytes: number;
   /** Replicas that have to wait for something that passes by itself, another replica of their shard for example. */
   readonly waiting: number;
-  /** Replicas that nowhere takes, and why: the first `rejectedMax` of them. */
+  /** Replicas that no node takes; on an unhealthy node all of them, since they can't be copied from there. */
+  readonly refused: number;
+  /** Why: the first `rejectedMax` of them, best-ranked reason first. */
   readonly obstacles: readonly Rejection[];
-  /** All obstacles by their best-ranked reason. */
-  readonly obstaclesByReason: ReasonCounts;
 }
 
 /**
@@ -36,27 +36,23 @@ export function checkDrain(
   const state = new PlanState(asDraining(snapshot, draining), { ...DEFAULT_PLAN_OPTIONS, ...options });
   const draft = new PlanDraft(state);
   planRepairs(state, new TargetFinder(state), draft);
-  const onNodes = (id: NodeId): boolean => draining.has(id);
   let replicas = 0;
   let bytes = 0;
+  let waiting = 0;
+  let refused = 0;
   for (let slot = 0; slot < snapshot.slotNode.length; slot++) {
-    if (!onNodes(state.node(snapshot.slotNode[slot] as number).nodeId)) continue;
+    if (!draining.has(state.node(snapshot.slotNode[slot] as number).nodeId)) continue;
+    const shard = state.shardOfSlot[slot] as number;
     replicas += 1;
-    bytes += snapshot.bytes[state.shardOfSlot[slot] as number] as number;
+    bytes += snapshot.bytes[shard] as number;
+    if (state.slotNode[slot] !== snapshot.slotNode[slot]) continue; // placed
+    if (state.refusalOfShard(shard) !== null) waiting += 1;
+    else refused += 1;
   }
-  const placed = draft.moves.filter((move) => onNodes(move.fromNodeId)).length;
-  const drains = draft.rejections.kept.filter((rejection) => rejection.goal === 'DRAIN' && onNodes(rejection.nodeId));
-  const obstacles = drains.filter(({ reasons }) => !reasons.every(({ reason }) => PASSING_REASONS.has(reason)));
-  const totals = draft.rejections.totals().filter(({ reason }) => !PASSING_REASONS.has(reason));
-  const refused = totals.reduce((sum, { count }) => sum + count, 0) + draft.rejections.unexplained;
-  return {
-    fits: obstacles.length === 0 && refused === 0,
-    replicas,
-    bytes,
-    waiting: Math.max(0, replicas - placed - refused),
-    obstacles,
-    obstaclesByReason: totals,
-  };
+  const obstacles = draft.rejections.kept.filter(
+    ({ nodeId, reasons }) => draining.has(nodeId) && !reasons.every(({ reason }) => PASSING_REASONS.has(reason)),
+  );
+  return { fits: refused === 0, replicas, bytes, waiting, refused, obstacles };
 }
 
 /** The snapshot with the nodes draining: they take nothing, and zones that live from them alone are gone. */
