@@ -54,16 +54,17 @@ export async function everyCrashPoint(
   return runs;
 }
 
-/** One run that dies at `point` (null: nowhere). */
+/** One run that dies at `point` (null: nowhere). `stepsAgainAfterMs`: every step of an operation is invoked twice, the second time so much later. */
 export async function crashRun(
   scenario: Scenario,
   point: CrashPoint | null,
   check: (world: MortalWorld) => Promise<readonly string[]>,
+  options: { readonly stepsAgainAfterMs?: number } = {},
 ): Promise<CrashRun> {
   const time = new VirtualTime();
   return withGlobalTimers(time, async () => {
     const plan = new DeathPlan(point);
-    const world = mortalWorld(time, plan);
+    const world = mortalWorld(time, plan, options.stepsAgainAfterMs ?? null);
     const problems: string[] = [];
     let ended = false;
     const story = async (): Promise<void> => {

@@ -4,7 +4,7 @@ import type { Deps } from '../../shared/ports.ts';
 import { runDetector } from '../../shared/usecases/detect-failures.ts';
 import { heartbeat } from '../../shared/usecases/heartbeat.ts';
 import { registerNode } from '../../shared/usecases/nodes.ts';
-import type { InjectedError } from '../../shared/store/faults.ts';
+import type { CommittedWrite, InjectedError } from '../../shared/store/faults.ts';
 import { VirtualTime, WALL_CLOCK_START_MS } from '../simulation/virtual-time.ts';
 import type { SimulatedProcess } from '../simulation/virtual-time.ts';
 import { evenShards, tiledTable } from './tiles.ts';
@@ -25,6 +25,8 @@ export interface DetectorRun {
   logged(event: string): number;
   storeOutage(error: InjectedError): void;
   storeBack(): void;
+  /** Every commit so far, for the checks of world-checks.ts. */
+  commits(): readonly (readonly CommittedWrite[])[];
   close(): void;
 }
 
@@ -141,6 +143,7 @@ export async function detectorRun(options: { nodes: number; zones: number }): Pr
     logged: (event) => world.log.lines.filter((line) => line.event === event).length,
     storeOutage: (error) => world.faults.use(() => ({ refuse: error })),
     storeBack: () => world.faults.none(),
+    commits: () => world.committed,
     close: () => world.close(),
   };
 }

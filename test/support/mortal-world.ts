@@ -100,7 +100,8 @@ export class DeathPlan {
   }
 }
 
-export function mortalWorld(time: VirtualTime, plan: DeathPlan) {
+/** `stepsAgainAfterMs`: every step is invoked a second time that much later, beside the first or after it; null: once. */
+export function mortalWorld(time: VirtualTime, plan: DeathPlan, stepsAgainAfterMs: number | null = null) {
   const main = time.processEnvironment({ name: 'immortal' });
   const base = useCaseWorld({ clock: main.clock, timers: main.timers });
   const receipts: MortalWorld['receipts'] = [];
@@ -205,12 +206,19 @@ export function mortalWorld(time: VirtualTime, plan: DeathPlan) {
     });
   };
 
+  const runStep = (task: unknown) =>
+    invoke('operation-step', (deps) => operationStepHandler(fixedRuntime({ deps, answers: 'checked' }))(task));
   const machines = createAslRunner({
     definitions,
     random: base.random,
     log: base.log,
-    step: (task) =>
-      invoke('operation-step', (deps) => operationStepHandler(fixedRuntime({ deps, answers: 'checked' }))(task)),
+    step: (task) => {
+      if (stepsAgainAfterMs !== null) {
+        // Whatever the second run answers, nobody hears it.
+        time.after(stepsAgainAfterMs, () => void runStep(task).catch(() => undefined));
+      }
+      return runStep(task);
+    },
   });
 
   const immortal = depsOf(main, (_process, _what, run) => run());

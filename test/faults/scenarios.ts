@@ -1,0 +1,164 @@
+import { nodeId, tableName } from '../../shared/domain/ids.ts';
+import type { OperationRecord, OperationType, TableRecord } from '../../shared/domain/records.ts';
+import type { ShardDescriptor } from '../../shared/domain/shard.ts';
+import { registerNode } from '../../shared/usecases/register-node.ts';
+import { createTable, deleteTable } from '../../shared/usecases/tables.ts';
+import { createJoinToken } from '../../shared/usecases/nodes.ts';
+import { setLeader } from '../../shared/usecases/transfer-leader.ts';
+import type { Scenario } from '../support/crash-points.ts';
+import type { MortalWorld } from '../support/mortal-world.ts';
+import { valuesOf } from '../support/world-checks.ts';
+
+/** What is done under crashes, duplicates and delays, and what must come of it. A new operation adds its scenario to `operations`. */
+
+const TABLE = 'rows';
+const PRE_SPLIT = ['h'];
+export const createRows = async (world: MortalWorld): Promise<void> => {
+  const answer = await world.request(
+    'createTable',
+    'key-create',
+    { params: {}, query: {}, body: { table: TABLE, pre_split: PRE_SPLIT, replication_factor: 3 } },
+    createTable,
+  );
+  expectAnswer(answer, 'TABLE_EXISTS');
+  await world.until(async () => (await tableOf(world))?.state === 'ACTIVE');
+};
+
+export const deleteRows = async (world: MortalWorld): Promise<void> => {
+  const answer = await world.request(
+    'deleteTable',
+    'key-delete',
+    { params: { table: TABLE }, query: {}, body: undefined },
+    deleteTable,
+  );
+  expectAnswer(answer, 'TABLE_NOT_ACTIVE', 'TABLE_NOT_FOUND');
+  await world.until(async () => (await tableOf(world)) === null);
+};
+
+export interface Judged extends Scenario {
+  /** What is wrong with what came of it; empty if nothing is. */
+  readonly outcome: (world: MortalWorld) => Promise<string[]>;
+}
+
+/** Every operation has a scenario here, by its type in the registry: what brings one about, and what must come of it. */
+export const operations: Readonly<Record<string, Judged>> = {
+  'create-table': {
+    run: createRows,
+    outcome: async (world) => {
+      const shards = await shardsOf(world);
+      return [
+        ...expectThat(shards.length === 2, `the table has ${shards.length} shards`),
+        ...(await expectOneOperation(world, 'create-table', 1)),
+      ];
+    },
+  },
+  'delete-table': {
+    prepare: createRows,
+    run: deleteRows,
+    outcome: async (world) => {
+      const rows = await Promise.all(
+        world.nodes.map((node) => world.base.directory.replicasOn(nodeId(`node-${node}`), { limit: 10 })),
+      );
+      return [
+        ...expectThat(
+          rows.every(({ replicas }) => replicas.length === 0),
+          'replica rows of the table are left',
+        ),
+        ...(await expectOneOperation(world, 'delete-table', 1)),
+      ];
+    },
+  },
+};
+
+export const calls: Readonly<Record<string, Judged>> = {
+  createJoinToken: {
+    run: async (world) => {
+      const input = { params: {}, query: {}, body: { lifetime_seconds: 600 } };
+      expectAnswer(await world.request('createJoinToken', 'key-token', input, createJoinToken));
+    },
+    // A token whose answer was lost lies beside the one that was received; it expires unused.
+    outcome: (world) => {
+      const tokens = valuesOf('joinToken', world.base.committed).length;
+      return Promise.resolve(expectThat(tokens === 1 || tokens === 2, `${tokens} join tokens`));
+    },
+  },
+  registerNode: {
+    run: async (world) => {
+      const body = {
+        node_id: 'node-9',
+        host: '127.0.0.1',
+        port: 7009,
+        zone: 'z9',
+        incarnation: 'inc-9',
+        store_uuid: 'store-9',
+      };
+      // A node repeats its registration by itself, without a key.
+      for (;;) {
+        const answer = await world
+          .invoke('api-register', (deps) =>
+            registerNode(deps, { kind: 'admin', name: 'test' }, { params: {}, query: {}, body }),
+          )
+          .catch(() => null);
+        if (answer?.ok === true) return;
+        await world.base.deps.timers.sleep(1_000);
+      }
+    },
+    outcome: async (world) => {
+      const stored = await world.base.records.get('liveness', { nodeId: nodeId('node-9') });
+      return expectThat(stored?.value.incarnation === 'inc-9', 'node-9 does not hold its lease');
+    },
+  },
+  setLeader: {
+    prepare: createRows,
+    run: async (world) => {
+      const [shard] = await shardsOf(world);
+      if (shard === undefined) throw new Error('no shard');
+      const target = shard.replicas.find(({ replicaId }) => replicaId !== shard.leader.replicaId);
+      if (target === undefined) throw new Error('no follower');
+      const input = {
+        params: { shard_id: shard.shardId },
+        query: {},
+        body: { new_leader_node_id: target.nodeId },
+      };
+      expectAnswer(await world.request('setLeader', 'key-lead', input, setLeader));
+      await world.until(async () => (await world.base.shard(shard.shardId)).intent === null);
+      const after = await world.base.shard(shard.shardId);
+      if (after.leader.nodeId !== target.nodeId) throw new Error(`${after.leader.nodeId} leads, not ${target.nodeId}`);
+    },
+    // One transfer: the epoch rose once, whatever was repeated.
+    outcome: async (world) => {
+      const epochs = (await shardsOf(world)).map(({ epoch }) => epoch as number);
+      return expectThat(epochs.join() === '2,1', `epochs ${epochs.join()}`);
+    },
+  },
+};
+
+const expectThat = (holds: boolean, otherwise: string): string[] => (holds ? [] : [otherwise]);
+
+/** An answer of success, or the refusal by which a repeated request meets its own effect (shared/runtime/idempotency.ts). */
+function expectAnswer(answer: { status: number; body: unknown }, ...refusals: string[]): void {
+  const { code } = answer.body as { code?: string };
+  if (answer.status !== 200 && !refusals.includes(code ?? '')) throw new Error(JSON.stringify(answer.body));
+}
+
+async function expectOneOperation(world: MortalWorld, type: OperationType, count: number): Promise<string[]> {
+  const page = await world.base.records.query('operation', { partition: {}, order: 'forward', limit: 10 });
+  const found = page.items.map(({ value }): OperationRecord => value).filter((operation) => operation.type === type);
+  return [
+    ...expectThat(found.length === count, `I-11: ${found.length} operations ${type}`),
+    ...found
+      .filter(({ status, outcome }) => status !== 'SUCCEEDED' || outcome !== 'APPLIED')
+      .map(({ status, error }) => `${type} ended ${status}: ${error?.message ?? ''}`),
+  ];
+}
+
+async function tableOf(world: MortalWorld): Promise<TableRecord | null> {
+  return (await world.base.records.get('table', { table: tableName(TABLE) }))?.value ?? null;
+}
+
+async function shardsOf(world: MortalWorld): Promise<ShardDescriptor[]> {
+  const table = await tableOf(world);
+  if (table === null) return [];
+  const page = await world.base.newDirectory().scan(table.tableId, { fromKey: '' as never, limit: 100 });
+  return page.shards.map(({ shard }) => shard);
+}
