@@ -214,9 +214,10 @@ class Simulation implements ScenarioCluster {
     );
   }
 
-  /** Every second seed, unless it is said. */
+  /** Every second seed of random faults, unless it is said. */
   private relayed(): boolean {
-    return this.options.relayed ?? this.options.seed % 2 === 0;
+    const { relayed, scenario, script, seed } = this.options;
+    return relayed ?? (scenario === undefined && script === undefined && seed % 2 === 0);
   }
 
   private async setUp(): Promise<void> {

@@ -7,8 +7,10 @@ import {
 import type { Violation } from '../../shared/domain/invariants.ts';
 import { checkMerge, checkSplit } from '../../shared/domain/structure-invariants.ts';
 import { compareKeys } from '../../shared/domain/keys.ts';
-import type { NodeId } from '../../shared/domain/ids.ts';
+import type { NodeId, PackId } from '../../shared/domain/ids.ts';
 import type { LivenessRecord } from '../../shared/domain/lease.ts';
+import { mergeLiveness } from '../../shared/domain/liveness-pack.ts';
+import type { LivenessPack } from '../../shared/domain/liveness-pack.ts';
 import type { TableRecord } from '../../shared/domain/records.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import type { StoredItem } from '../../shared/ports.ts';
@@ -18,7 +20,10 @@ import type { CommittedWrite } from '../../shared/store/faults.ts';
 /** Sees every commit of the metadata store, keeps its own picture of shards and leases, and checks each change against the invariants. */
 export class MetadataWatch {
   readonly shards = new Map<string, ShardDescriptor>();
+  /** Leases as the reader of liveness shows them: own items and packs put together. */
   readonly liveness = new Map<NodeId, LivenessRecord>();
+  private readonly ownItems = new Map<NodeId, LivenessRecord>();
+  private readonly packs = new Map<PackId, LivenessPack>();
   readonly tables = new Map<string, TableRecord>();
   /** Who led a shard, epoch by epoch. */
   readonly leaders = new Map<string, { nodeId: NodeId; epoch: number }[]>();
@@ -56,6 +61,7 @@ export class MetadataWatch {
     this.checkAudit(writes);
     const put = new Map<string, ShardDescriptor>();
     const deleted = new Map<string, ShardDescriptor>();
+    const leases = new Set<NodeId>();
     for (const write of writes) {
       const { table, pk, sk } = write.key;
       if (table === 'topology' && pk.startsWith('P#') && sk.startsWith('K#')) {
@@ -66,10 +72,13 @@ export class MetadataWatch {
           const shard = entities.shard.codec.decode(write.before.body);
           deleted.set(shard.shardId, shard);
         }
-      } else if (table === 'liveness' && pk.startsWith('L#')) this.livenessChanged(write.before, write.after);
+      } else if (table === 'liveness' && pk.startsWith('L#')) this.ownItemPut(write.before, write.after, leases);
+      else if (table === 'liveness' && pk.startsWith('K#')) this.packPut(write.after, leases);
       else if (table === 'catalog' && sk.startsWith('T#')) this.tableChanged(write.before, write.after);
     }
     this.boundsChanged(put, deleted);
+    // After all writes of the commit: a lease that moves is in both of its items.
+    for (const nodeId of leases) this.leaseChanged(nodeId);
     for (const shard of put.values()) this.descriptorPut(shard);
     for (const shard of deleted.values()) if (!put.has(shard.shardId)) this.descriptorDeleted(shard);
   }
@@ -156,9 +165,9 @@ export class MetadataWatch {
     this.note(`${shard.shardId} deleted`);
   }
 
-  private livenessChanged(beforeItem: StoredItem | null, afterItem: StoredItem | null): void {
-    const before = beforeItem === null ? null : entities.liveness.codec.decode(beforeItem.body);
+  private ownItemPut(beforeItem: StoredItem | null, afterItem: StoredItem | null, leases: Set<NodeId>): void {
     if (afterItem === null) {
+      const before = beforeItem === null ? null : entities.liveness.codec.decode(beforeItem.body);
       this.report({
         invariant: 'I-8',
         rule: 'L4',
@@ -168,7 +177,47 @@ export class MetadataWatch {
       return;
     }
     const after = entities.liveness.codec.decode(afterItem.body);
-    this.liveness.set(after.nodeId, after);
+    this.ownItems.set(after.nodeId, after);
+    leases.add(after.nodeId);
+  }
+
+  private packPut(afterItem: StoredItem | null, leases: Set<NodeId>): void {
+    if (afterItem === null) {
+      this.report({ invariant: 'I-4', rule: 'L1', subject: '?', message: 'a pack vanished' });
+      return;
+    }
+    const pack = entities.livenessPack.codec.decode(afterItem.body);
+    for (const nodeId of Object.values(this.packs.get(pack.packId)?.members ?? {})) leases.add(nodeId);
+    for (const nodeId of Object.values(pack.members)) leases.add(nodeId);
+    this.packs.set(pack.packId, pack);
+  }
+
+  private leaseChanged(nodeId: NodeId): void {
+    const own = this.ownItems.get(nodeId);
+    const place = own?.pack ?? null;
+    // L1: every (node, node epoch) has its lease in exactly one place.
+    for (const pack of this.packs.values())
+      for (const [slot, member] of Object.entries(pack.members))
+        if (member === nodeId && (place?.packId !== pack.packId || place.slot !== slot))
+          this.report({
+            invariant: 'I-4',
+            rule: 'L1',
+            subject: nodeId,
+            message: `a second lease in slot ${slot} of ${pack.packId}`,
+          });
+    if (own === undefined) return;
+    const after = mergeLiveness(own, place === null ? null : (this.packs.get(place.packId) ?? null));
+    if (after === null) {
+      this.report({
+        invariant: 'I-4',
+        rule: 'L1',
+        subject: nodeId,
+        message: 'its pack holds no lease of its node epoch',
+      });
+      return;
+    }
+    const before = this.liveness.get(nodeId) ?? null;
+    this.liveness.set(nodeId, after);
     checkLivenessTransition(before, after).forEach(this.report);
     if (before?.nodeEpoch === after.nodeEpoch) return;
     if (before !== null && this.believesInLease(before.nodeId, before.nodeEpoch))

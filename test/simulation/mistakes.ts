@@ -21,6 +21,10 @@ export const PLANTED_MISTAKES: Readonly<Record<string, { readonly mistakes: Mist
     breaks: 'L1',
     mistakes: { alterDeps: (deps) => ({ ...deps, records: withoutSequenceCondition(deps.records) }) },
   },
+  'a packed renewal does not require the revision that it was decided from': {
+    breaks: 'L1',
+    mistakes: { alterDeps: (deps) => ({ ...deps, records: withoutPackRevision(deps.records) }) },
+  },
   'an entry of a passed node epoch may be elected': {
     breaks: 'E1',
     mistakes: {
@@ -94,3 +98,18 @@ function withoutSequenceCondition(records: Records): Records {
     observeAll: (writes) => records.observeAll(writes.map(strip)),
   };
 }
+
+/** Puts a pack under whatever revision it has by then. */
+const withoutPackRevision = (records: Records): Records => ({
+  get: (kind, id) => records.get(kind, id),
+  getMany: (kind, ids) => records.getMany(kind, ids),
+  query: (kind, query) => records.query(kind, query),
+  commit: (change) => records.commit(change),
+  observe: async <W extends UnauditedWrite>(write: W) => {
+    if (write.entity !== 'livenessPack' || write.kind !== 'put') return records.observe(write);
+    const present = await records.get('livenessPack', { packId: write.value.packId });
+    if (present === null) return records.observe(write);
+    return records.observe({ ...write, when: [{ kind: 'revision', is: present.revision }] });
+  },
+  observeAll: (writes) => records.observeAll(writes),
+});

@@ -27,6 +27,8 @@ export interface NodeOptions {
   readonly folder: string;
   /** A join token for a directory that is empty. */
   readonly joinToken: () => string;
+  /** What the node is in relaying heartbeats (L3). */
+  readonly relaying: 'none' | 'relay' | { readonly through: string };
   /** Planted mistakes come in here. */
   readonly alterLease: (lease: LeaseView) => LeaseView;
   readonly alterPeers: (peers: PeerNetwork) => PeerNetwork;
@@ -79,12 +81,20 @@ export class SimulatedNode implements FaultyNode {
     const directory = openDataDirectory({ nodeId, meta: engine, keys: this.keys(), random });
     if (!directory.ok) throw new Error(`${nodeId}: ${directory.error.message}`);
     const sender = { host: nodeId, process };
-    const agent = new Agent({
+    const { relaying } = this.options;
+    const agent: Agent = new Agent({
       environment,
       controlPlane: controlPlaneTransport(network, sender),
       directory: directory.value,
       address: { nodeId, host: nodeId, port: NODE_PORT, zone: this.options.zone, version: 'simulated' },
       joinToken: directory.value.nodeEpoch() === null ? this.options.joinToken() : null,
+      relaying: {
+        forOthers: relaying === 'relay',
+        through:
+          typeof relaying === 'string'
+            ? null
+            : { nodeId: relaying.through, peers: peerNetwork(network, sender, () => agent.credential()) },
+      },
     });
     const lease = this.options.alterLease(agent.lease);
     running.lease = lease;
