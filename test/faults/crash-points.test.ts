@@ -28,8 +28,8 @@ describe.each(Object.entries({ ...operations, ...calls }))('%s', (_name, scenari
 const UNTRIED = ['move-replica', 'split-shard'];
 
 test('every operation of the registry has its crash points tried, or is a known gap', () => {
-  const covered = [...Object.keys(operations), ...UNTRIED].toSorted();
-  expect(covered).toEqual(stateMachines.map(({ type }) => type as string).toSorted());
+  const missing = stateMachines.map(({ type }) => type as string).filter((type) => !Object.hasOwn(operations, type));
+  expect(missing.filter((type) => !UNTRIED.includes(type))).toEqual([]);
 });
 
 test('the harness finds a step that is not safe to repeat', async () => {
