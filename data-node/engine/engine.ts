@@ -21,6 +21,10 @@ export interface Engine extends DurableMeta, EngineReader {
   transaction<T>(change: (tx: EngineTransaction) => T): T;
   /** Gives up a place opened by `openStaging`, after the swap or instead of it. */
   releaseStaging(storageId: number): void;
+  /** Begins to count the replica's rows from `fromKey` on, so that a fork there knows its sizes. In memory only. */
+  beginCount(shardId: string, fromKey: string): void;
+  /** Counts at most `limit` keys more. LOST: there is no such count any more, begin anew. Throws StorageError. */
+  continueCount(shardId: string, limit: number): 'MORE' | 'DONE' | 'LOST';
   /** The failure after which the engine refuses everything; null while it works. */
   failure(): StorageError | null;
   close(): void;

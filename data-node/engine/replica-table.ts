@@ -3,7 +3,7 @@ import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { wireDescriptorSchema } from '../../shared/contracts/node/descriptor.ts';
 import { invariant } from '../../shared/domain/result.ts';
 import { StorageError } from './storage-error.ts';
-import type { ReplicaMeta } from './types.ts';
+import type { InheritedWrites, ReplicaMeta, RowSegment } from './types.ts';
 
 type SqlRow = Record<string, SQLOutputValue>;
 
@@ -41,6 +41,9 @@ const COLUMNS = [
   'last_counter',
   'live_rows',
   'live_bytes',
+  'segments',
+  'inherited_writes',
+  'first_fork_seq',
 ] as const;
 
 function toColumns(meta: ReplicaMeta): (string | number | null)[] {
@@ -63,6 +66,9 @@ function toColumns(meta: ReplicaMeta): (string | number | null)[] {
     meta.lastAt.counter,
     meta.rows,
     meta.bytes,
+    JSON.stringify(meta.segments),
+    JSON.stringify(meta.inheritedWrites),
+    meta.firstForkSeq,
   ];
 }
 
@@ -91,6 +97,9 @@ function fromRow(row: SqlRow): ReplicaMeta {
     lastAt: { wallMs: integer(row, 'last_wall_ms'), counter: integer(row, 'last_counter') },
     rows: integer(row, 'live_rows'),
     bytes: integer(row, 'live_bytes'),
+    segments: JSON.parse(text(row, 'segments')) as RowSegment[],
+    inheritedWrites: JSON.parse(text(row, 'inherited_writes')) as InheritedWrites[],
+    firstForkSeq: row['first_fork_seq'] === null ? null : integer(row, 'first_fork_seq'),
   };
 }
 

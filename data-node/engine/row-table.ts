@@ -32,73 +32,98 @@ export class RowTable {
   private readonly newest: StatementSync;
   private readonly page: StatementSync;
   private readonly openPage: StatementSync;
+  private readonly size: StatementSync;
+  private readonly openSize: StatementSync;
   private readonly deleteVersion: StatementSync;
   private readonly deleteBelow: StatementSync;
 
   constructor(db: DatabaseSync) {
     // One batch may change a key twice: the last change wins, as the entry is one version.
     this.upsert = db.prepare(
-      'INSERT OR REPLACE INTO row_versions (storage_id, key, seq, wall_ms, counter, value) VALUES (?,?,?,?,?,?)',
+      'INSERT OR REPLACE INTO row_versions (rows_id, key, seq, wall_ms, counter, value) VALUES (?,?,?,?,?,?)',
     );
     this.newest = db.prepare(
-      'SELECT * FROM row_versions WHERE storage_id = ? AND key = ? AND seq <= ? ORDER BY seq DESC LIMIT 1',
+      'SELECT * FROM row_versions WHERE rows_id = ? AND key = ? AND seq <= ? ORDER BY seq DESC LIMIT 1',
     );
     // A skip scan: one index seek for each key, however many versions it has.
     const scan = (end: string): string => `
       WITH RECURSIVE k(key) AS (
-        SELECT * FROM (SELECT min(key) FROM row_versions WHERE storage_id = :id AND key >= :from ${end})
+        SELECT * FROM (SELECT min(key) FROM row_versions WHERE rows_id = :id AND key >= :from ${end})
         UNION ALL
-        SELECT (SELECT min(key) FROM row_versions WHERE storage_id = :id AND key > k.key ${end}) FROM k WHERE k.key IS NOT NULL
+        SELECT (SELECT min(key) FROM row_versions WHERE rows_id = :id AND key > k.key ${end}) FROM k WHERE k.key IS NOT NULL
         LIMIT :limit
       )
       SELECT k.key AS key, coalesce(v.seq, 0) AS seq, coalesce(v.wall_ms, 0) AS wall_ms, coalesce(v.counter, 0) AS counter, v.value AS value
-      FROM k LEFT JOIN row_versions v ON v.storage_id = :id AND v.key = k.key
-        AND v.seq = (SELECT max(seq) FROM row_versions WHERE storage_id = :id AND key = k.key AND seq <= :at)
+      FROM k LEFT JOIN row_versions v ON v.rows_id = :id AND v.key = k.key
+        AND v.seq = (SELECT max(seq) FROM row_versions WHERE rows_id = :id AND key = k.key AND seq <= :at)
       WHERE k.key IS NOT NULL ORDER BY k.key`;
+    const size = (end: string): string => `
+      SELECT count(*) AS keys, count(value) AS live, max(key) AS last_key,
+        coalesce(sum(CASE WHEN value IS NULL THEN 0 ELSE octet_length(key) + octet_length(value) END), 0) AS bytes
+      FROM (${scan(end)})`;
+    this.size = db.prepare(size('AND key < :to'));
+    this.openSize = db.prepare(size(''));
     this.page = db.prepare(scan('AND key < :to'));
     this.openPage = db.prepare(scan(''));
-    this.deleteVersion = db.prepare('DELETE FROM row_versions WHERE storage_id = ? AND key = ? AND seq = ?');
-    this.deleteBelow = db.prepare('DELETE FROM row_versions WHERE storage_id = ? AND key = ? AND seq < ?');
+    this.deleteVersion = db.prepare('DELETE FROM row_versions WHERE rows_id = ? AND key = ? AND seq = ?');
+    this.deleteBelow = db.prepare('DELETE FROM row_versions WHERE rows_id = ? AND key = ? AND seq < ?');
   }
 
-  get(storageId: number, key: string, atSeq: number): RowVersion | undefined {
-    const row = this.newest.get(storageId, key, atSeq);
+  get(rowsId: number, key: string, atSeq: number): RowVersion | undefined {
+    const row = this.newest.get(rowsId, key, atSeq);
     return row === undefined ? undefined : toVersion(row);
   }
 
-  scan(storageId: number, range: { from: string; to: string | null }, atSeq: number, limit: number): RowVersion[] {
-    const common = { id: storageId, from: range.from, at: atSeq, limit };
+  scan(rowsId: number, range: { from: string; to: string | null }, atSeq: number, limit: number): RowVersion[] {
+    const common = { id: rowsId, from: range.from, at: atSeq, limit };
     const rows = range.to === null ? this.openPage.all(common) : this.page.all({ ...common, to: range.to });
     return rows.map(toVersion);
   }
 
-  put(storageId: number, seq: number, at: HybridTimestamp, change: RowChange): SizeDelta {
-    const before = sizeOf(this.get(storageId, change.key, seq));
-    this.load(storageId, { key: change.key, seq, at, value: change.value });
+  put(rowsId: number, seq: number, at: HybridTimestamp, change: RowChange): SizeDelta {
+    const before = sizeOf(this.get(rowsId, change.key, seq));
+    this.load(rowsId, { key: change.key, seq, at, value: change.value });
     const after = sizeOf(change);
     return { rows: after.rows - before.rows, bytes: after.bytes - before.bytes };
   }
 
-  load(storageId: number, version: RowVersion): void {
+  load(rowsId: number, version: RowVersion): void {
     const { key, seq, at, value } = version;
-    this.upsert.run(storageId, key, seq, at.wallMs, at.counter, value);
+    this.upsert.run(rowsId, key, seq, at.wallMs, at.counter, value);
   }
 
   /** Undoes `put` of the newest version. */
-  undo(storageId: number, seq: number, key: string): SizeDelta {
-    const gone = this.get(storageId, key, seq);
+  undo(rowsId: number, seq: number, key: string): SizeDelta {
+    const gone = this.get(rowsId, key, seq);
     if (gone?.seq !== seq) return NO_DELTA;
-    this.deleteVersion.run(storageId, key, seq);
+    this.deleteVersion.run(rowsId, key, seq);
     const before = sizeOf(gone);
-    const after = sizeOf(this.get(storageId, key, seq));
+    const after = sizeOf(this.get(rowsId, key, seq));
     return { rows: after.rows - before.rows, bytes: after.bytes - before.bytes };
   }
 
+  /** Newest versions of the first `limit` keys, summed up. */
+  measure(
+    rowsId: number,
+    range: { from: string; to: string | null },
+    limit: number,
+  ): { rows: number; bytes: number; keys: number; lastKey: string | null } {
+    const common = { id: rowsId, from: range.from, at: Number.MAX_SAFE_INTEGER, limit };
+    const sums = range.to === null ? this.openSize.get(common) : this.size.get({ ...common, to: range.to });
+    if (sums === undefined) return { rows: 0, bytes: 0, keys: 0, lastKey: null };
+    return {
+      rows: integer(sums, 'live'),
+      bytes: integer(sums, 'bytes'),
+      keys: integer(sums, 'keys'),
+      lastKey: textOrNull(sums, 'last_key'),
+    };
+  }
+
   /** Drops versions of `key` that no read at or above `horizonSeq` can see; a tombstone at the horizon goes too. */
-  forget(storageId: number, key: string, horizonSeq: number): void {
-    const newest = this.get(storageId, key, horizonSeq);
+  forget(rowsId: number, key: string, horizonSeq: number): void {
+    const newest = this.get(rowsId, key, horizonSeq);
     if (newest === undefined) return;
-    this.deleteBelow.run(storageId, key, newest.seq);
-    if (newest.value === null) this.deleteVersion.run(storageId, key, newest.seq);
+    this.deleteBelow.run(rowsId, key, newest.seq);
+    if (newest.value === null) this.deleteVersion.run(rowsId, key, newest.seq);
   }
 }

@@ -1,7 +1,7 @@
 /** Tables of a node's database file. Keys are TEXT in SQLite's BINARY collation: the order of UTF-8 bytes, as domain/keys.ts has it. */
 
 /** Raised with every change of the tables; a file of another format is refused. */
-export const FORMAT = '1';
+export const FORMAT = '2';
 
 export const SCHEMA = `
   CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -11,6 +11,7 @@ export const SCHEMA = `
     receipt_epoch INTEGER, receipt_generation INTEGER, intact INTEGER NOT NULL,
     base_epoch INTEGER NOT NULL, base_seq INTEGER NOT NULL, last_epoch INTEGER NOT NULL, last_seq INTEGER NOT NULL,
     last_wall_ms INTEGER NOT NULL, last_counter INTEGER NOT NULL, live_rows INTEGER NOT NULL, live_bytes INTEGER NOT NULL,
+    segments TEXT NOT NULL, inherited_writes TEXT NOT NULL, first_fork_seq INTEGER,
     checksum INTEGER NOT NULL
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS removed_replicas (number INTEGER PRIMARY KEY, replica_id TEXT NOT NULL UNIQUE);
@@ -20,8 +21,8 @@ export const SCHEMA = `
     PRIMARY KEY (storage_id, seq)
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS row_versions (
-    storage_id INTEGER NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL, wall_ms INTEGER NOT NULL, counter INTEGER NOT NULL,
-    value TEXT, PRIMARY KEY (storage_id, key, seq)
+    rows_id INTEGER NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL, wall_ms INTEGER NOT NULL, counter INTEGER NOT NULL,
+    value TEXT, PRIMARY KEY (rows_id, key, seq)
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS writes (
     storage_id INTEGER NOT NULL, write_id TEXT NOT NULL, seq INTEGER NOT NULL, fingerprint TEXT NOT NULL,
@@ -29,4 +30,5 @@ export const SCHEMA = `
   ) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS writes_by_seq ON writes (storage_id, seq);
   CREATE TABLE IF NOT EXISTS garbage (storage_id INTEGER PRIMARY KEY);
+  CREATE TABLE IF NOT EXISTS garbage_rows (number INTEGER PRIMARY KEY, rows_id INTEGER NOT NULL, from_key TEXT NOT NULL, to_key TEXT);
 `;

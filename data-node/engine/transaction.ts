@@ -1,6 +1,8 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
 import { invariant } from '../../shared/domain/result.ts';
+import { forkReplica, shrinkReplica } from './fork.ts';
+import { Garbage } from './garbage.ts';
 import type { HybridTimestamp } from './hlc.ts';
 import { HLC_ZERO } from './hlc.ts';
 import {
@@ -10,14 +12,19 @@ import {
   WRITE_ID_RETENTION_MS,
   WRITE_IDS_MAX,
 } from './history.ts';
+import { covers, rangeOf, rowsIdOf, segmentsIn, within } from './key-range.ts';
+import type { Range } from './key-range.ts';
 import type { LogTable } from './log-table.ts';
-import { integer } from './replica-table.ts';
+import { RangeCounts } from './range-counts.ts';
 import type { ReplicaTable } from './replica-table.ts';
 import type { RowTable } from './row-table.ts';
 import type {
   EngineTransaction,
+  Fork,
+  ForkResult,
   LogEntry,
   LogPosition,
+  RangeSize,
   ReplicaMeta,
   ReplicaPatch,
   RowVersion,
@@ -31,57 +38,36 @@ export interface Tables {
   readonly rows: RowTable;
 }
 
-/** Tables that hold a copy's content, purged after it was destroyed. */
-const CONTENT_TABLES = [
-  { table: 'row_versions', key: 'storage_id, key, seq' },
-  { table: 'log', key: 'storage_id, seq' },
-  { table: 'writes', key: 'storage_id, write_id' },
-] as const;
-
 /** The operations on replicas, made of the single tables'. */
 export abstract class EngineTables implements EngineTransaction {
-  protected readonly tables: Tables;
-  private readonly insertGarbage: StatementSync;
-  private readonly deleteGarbage: StatementSync;
-  private readonly selectGarbage: StatementSync;
-  private readonly lastStorageId: StatementSync;
+  readonly tables: Tables;
+  readonly garbage: Garbage;
+  readonly counts = new RangeCounts();
   private readonly insertRemoved: StatementSync;
   private readonly trimRemoved: StatementSync;
   private readonly selectRemoved: StatementSync;
-  private readonly purgers: readonly StatementSync[];
-  /** Snapshots that are being loaded: garbage unless swapped in, but not yet purged. */
-  private readonly staging = new Set<number>();
   /** Bytes of log content by storage id, counted on first use. */
   private readonly logBytes = new Map<number, number>();
 
   constructor(db: DatabaseSync, tables: Tables) {
     this.tables = tables;
-    this.insertGarbage = db.prepare('INSERT OR IGNORE INTO garbage (storage_id) VALUES (?)');
-    this.deleteGarbage = db.prepare('DELETE FROM garbage WHERE storage_id = ?');
-    this.selectGarbage = db.prepare('SELECT storage_id FROM garbage ORDER BY storage_id LIMIT 1000');
-    this.lastStorageId = db.prepare(
-      'SELECT max(coalesce((SELECT max(storage_id) FROM replicas), 0), coalesce((SELECT max(storage_id) FROM garbage), 0)) AS id',
-    );
+    this.garbage = new Garbage(db);
     this.insertRemoved = db.prepare('INSERT OR IGNORE INTO removed_replicas (replica_id) VALUES (?)');
     this.trimRemoved = db.prepare(
       `DELETE FROM removed_replicas WHERE number <= (SELECT max(number) FROM removed_replicas) - ${REMOVED_REPLICAS_MAX}`,
     );
     this.selectRemoved = db.prepare('SELECT 1 FROM removed_replicas WHERE replica_id = ?');
-    this.purgers = CONTENT_TABLES.map(({ table, key }) =>
-      db.prepare(
-        `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} WHERE storage_id = ? ORDER BY ${key} LIMIT ?)`,
-      ),
-    );
   }
 
   protected abstract guarded<T>(work: () => T): T;
 
   protected forgetSizes(): void {
     this.logBytes.clear();
+    this.counts.clear();
   }
 
   releaseStaging(storageId: number): void {
-    this.staging.delete(storageId);
+    this.garbage.releaseStaging(storageId);
   }
 
   replicas(): readonly ReplicaMeta[] {
@@ -112,19 +98,91 @@ export abstract class EngineTables implements EngineTransaction {
   }
 
   write(meta: ReplicaMeta, writeId: string): WriteRecord | undefined {
-    return this.guarded(() => this.tables.log.write(meta.storageId, writeId));
+    return this.guarded(() => {
+      const own = this.tables.log.write(meta.storageId, writeId);
+      if (own !== undefined) return own;
+      for (const { storageId, uptoSeq } of meta.inheritedWrites) {
+        const found = this.tables.log.write(storageId, writeId);
+        if (found !== undefined && found.seq <= uptoSeq) return found;
+      }
+      return undefined;
+    });
   }
 
   writes(meta: ReplicaMeta, afterSeq: number, atSeq: number, limit: number): WriteRecord[] {
-    return this.guarded(() => this.tables.log.writes(meta.storageId, afterSeq, atSeq, limit));
+    return this.guarded(() => {
+      const sources = [...meta.inheritedWrites, { storageId: meta.storageId, uptoSeq: Infinity }];
+      const found: WriteRecord[] = [];
+      let fromSeq = afterSeq;
+      for (const { storageId, uptoSeq } of sources) {
+        const upto = Math.min(uptoSeq, atSeq);
+        if (upto <= fromSeq) continue;
+        found.push(...this.tables.log.writes(storageId, fromSeq, upto, limit - found.length));
+        if (found.length >= limit) return found;
+        fromSeq = upto;
+      }
+      return found;
+    });
   }
 
   row(meta: ReplicaMeta, key: string, atSeq: number): RowVersion | undefined {
-    return this.guarded(() => this.tables.rows.get(meta.storageId, key, atSeq));
+    return this.guarded(() => this.tables.rows.get(rowsIdOf(meta.segments, key), key, atSeq));
   }
 
   scan(meta: ReplicaMeta, range: { from: string; to: string | null }, atSeq: number, limit: number): RowVersion[] {
-    return this.guarded(() => this.tables.rows.scan(meta.storageId, range, atSeq, limit));
+    return this.guarded(() => {
+      const found: RowVersion[] = [];
+      for (const { rowsId, ...part } of this.partsOf(meta, range)) {
+        found.push(...this.tables.rows.scan(rowsId, part, atSeq, limit - found.length));
+        if (found.length >= limit) break;
+      }
+      return found;
+    });
+  }
+
+  measure(meta: ReplicaMeta, range: Range, limit: number): RangeSize & { keys: number; lastKey: string | null } {
+    return this.guarded(() => {
+      const sum = { rows: 0, bytes: 0, keys: 0, lastKey: null as string | null };
+      for (const { rowsId, ...part } of this.partsOf(meta, range)) {
+        const found = this.tables.rows.measure(rowsId, part, limit - sum.keys);
+        sum.rows += found.rows;
+        sum.bytes += found.bytes;
+        sum.keys += found.keys;
+        sum.lastKey = found.lastKey ?? sum.lastKey;
+        if (sum.keys >= limit) break;
+      }
+      return sum;
+    });
+  }
+
+  beginCount(shardId: string, fromKey: string): void {
+    const { to } = rangeOf(this.tables.replicas.need(shardId));
+    this.counts.begin(shardId, { from: fromKey, to });
+  }
+
+  continueCount(shardId: string, limit: number): 'MORE' | 'DONE' | 'LOST' {
+    const meta = this.tables.replicas.get(shardId);
+    const ahead = this.counts.ahead(shardId);
+    if (meta === undefined || ahead === null) return this.counts.isDone(shardId) ? 'DONE' : 'LOST';
+    const piece = this.measure(meta, ahead, limit);
+    const done = piece.keys < limit;
+    this.counts.counted(shardId, { ...piece, done });
+    return done ? 'DONE' : 'MORE';
+  }
+
+  adoptCount(shardId: string): void {
+    const meta = this.tables.replicas.need(shardId);
+    const size = this.counts.size(shardId, rangeOf(meta));
+    if (size !== null) this.tables.replicas.put({ ...meta, ...size });
+    this.counts.end(shardId);
+  }
+
+  fork(parentShardId: string, fork: Fork): ForkResult {
+    return forkReplica(this, parentShardId, fork);
+  }
+
+  shrink(shardId: string, descriptor: WireDescriptor): ReplicaMeta {
+    return shrinkReplica(this, shardId, descriptor);
   }
 
   createReplica(replica: {
@@ -135,12 +193,13 @@ export abstract class EngineTables implements EngineTransaction {
     maxEpoch: number;
   }): ReplicaMeta {
     invariant(this.replica(replica.shardId) === undefined, `a replica of ${replica.shardId} exists`);
-    const storageId = this.openStaging();
-    this.deleteGarbage.run(storageId);
-    this.staging.delete(storageId);
+    const storageId = this.garbage.newStorageId();
     return this.tables.replicas.put({
       ...replica,
       storageId,
+      segments: [{ from: '', rowsId: storageId }],
+      inheritedWrites: [],
+      firstForkSeq: null,
       commitSeq: 0,
       receipt: null,
       intact: true,
@@ -163,7 +222,8 @@ export abstract class EngineTables implements EngineTransaction {
   removeReplica(shardId: string): void {
     const meta = this.tables.replicas.need(shardId);
     this.tables.replicas.delete(shardId);
-    this.insertGarbage.run(meta.storageId);
+    this.garbage.discard(meta);
+    this.counts.end(shardId);
     this.insertRemoved.run(meta.replicaId);
     this.trimRemoved.run();
   }
@@ -171,12 +231,16 @@ export abstract class EngineTables implements EngineTransaction {
   append(shardId: string, entries: readonly LogEntry[], commitSeq: number): ReplicaMeta {
     const before = this.tables.replicas.need(shardId);
     let { last, lastAt, rows, bytes } = before;
+    const range = rangeOf(before);
     let added = 0;
     for (const entry of entries) {
       invariant(entry.seq === last.seq + 1 && entry.epoch >= last.epoch, 'a log has no gap and epochs never fall');
       added += this.tables.log.append(before.storageId, entry);
       for (const change of entry.changes) {
-        const delta = this.tables.rows.put(before.storageId, entry.seq, entry.at, change);
+        // Left over from before a split: the right part's copy has this change in its own log.
+        if (!covers(range, change.key)) continue;
+        const delta = this.tables.rows.put(rowsIdOf(before.segments, change.key), entry.seq, entry.at, change);
+        this.counts.changed(shardId, change.key, delta);
         rows += delta.rows;
         bytes += delta.bytes;
       }
@@ -193,13 +257,16 @@ export abstract class EngineTables implements EngineTransaction {
     const before = this.tables.replicas.need(shardId);
     invariant(seq >= before.commitSeq && seq >= before.base.seq, 'committed entries are never truncated');
     let { rows, bytes } = before;
+    const range = rangeOf(before);
     const dropped = this.tables.log.read(before.storageId, seq + 1, {
       entries: before.last.seq - seq,
       bytes: Infinity,
     });
     for (const entry of dropped.reverse()) {
       for (const key of new Set(entry.changes.map((change) => change.key))) {
-        const delta = this.tables.rows.undo(before.storageId, entry.seq, key);
+        if (!covers(range, key)) continue;
+        const delta = this.tables.rows.undo(rowsIdOf(before.segments, key), entry.seq, key);
+        this.counts.changed(shardId, key, delta);
         rows += delta.rows;
         bytes += delta.bytes;
       }
@@ -225,20 +292,27 @@ export abstract class EngineTables implements EngineTransaction {
     });
     const last = candidates.at(-1);
     if (last === undefined) return 0;
-    for (const key of new Set(candidates.flatMap((entry) => entry.changes.map((change) => change.key))))
-      this.tables.rows.forget(storageId, key, last.seq);
+    const range = rangeOf(before);
+    for (const key of new Set(candidates.flatMap((entry) => entry.changes.map((change) => change.key)))) {
+      // What a right part inherited: it reads at its own base, the place of the fork, or above.
+      const horizonSeq = covers(range, key) ? last.seq : Math.min(last.seq, before.firstForkSeq ?? 0);
+      this.tables.rows.forget(rowsIdOf(before.segments, key), key, horizonSeq);
+    }
     this.logBytes.set(storageId, this.bytesOfLog(before, 0) - this.tables.log.dropUpTo(storageId, last.seq));
     this.tables.log.forgetWrites(storageId, last, before.lastAt.wallMs - WRITE_ID_RETENTION_MS, WRITE_IDS_MAX);
-    this.tables.replicas.put({ ...before, base: { epoch: last.epoch, seq: last.seq } });
+    const expiredMs = before.lastAt.wallMs - WRITE_ID_RETENTION_MS;
+    const firstForkSeq = before.firstForkSeq !== null && before.firstForkSeq > last.seq ? before.firstForkSeq : null;
+    this.tables.replicas.put({
+      ...before,
+      base: { epoch: last.epoch, seq: last.seq },
+      firstForkSeq,
+      inheritedWrites: before.inheritedWrites.filter(({ wallMs }) => wallMs >= expiredMs),
+    });
     return candidates.length;
   }
 
   openStaging(): number {
-    const row = this.lastStorageId.get();
-    const storageId = (row === undefined ? 0 : integer(row, 'id')) + 1;
-    this.insertGarbage.run(storageId);
-    this.staging.add(storageId);
-    return storageId;
+    return this.garbage.openStaging();
   }
 
   stage(storageId: number, rows: readonly RowVersion[], writes: readonly WriteRecord[]): void {
@@ -250,21 +324,22 @@ export abstract class EngineTables implements EngineTransaction {
     const before = this.tables.replicas.need(shardId);
     const { at, time, storeUuid, rows, bytes } = snapshot;
     invariant(at.seq >= before.commitSeq, 'a snapshot never takes back a commit');
-    invariant(this.deleteGarbage.run(storageId).changes === 1, 'only a staged snapshot is swapped in');
-    this.insertGarbage.run(before.storageId);
-    const content = { storageId, storeUuid, base: at, last: at, lastAt: time, commitSeq: at.seq, rows, bytes };
+    invariant(this.garbage.adopt(storageId), 'only a staged snapshot is swapped in');
+    this.garbage.discard(before);
+    this.counts.end(shardId);
+    const places = { storageId, segments: [{ from: '', rowsId: storageId }], inheritedWrites: [], firstForkSeq: null };
+    const content = { ...places, storeUuid, base: at, last: at, lastAt: time, commitSeq: at.seq, rows, bytes };
     return this.tables.replicas.put({ ...before, ...content, intact: true });
   }
 
   purge(maxRows: number): boolean {
-    const storageId = this.selectGarbage
-      .all()
-      .map((row) => integer(row, 'storage_id'))
-      .find((id) => !this.staging.has(id));
-    if (storageId === undefined) return false;
-    for (const purger of this.purgers) if (purger.run(storageId, maxRows).changes > 0) return true;
-    this.deleteGarbage.run(storageId);
-    return true;
+    return this.garbage.purge(maxRows, this.tables.replicas.all());
+  }
+
+  /** The parts of `range` that are the replica's own, by row storage. */
+  private partsOf(meta: ReplicaMeta, range: Range): (Range & { readonly rowsId: number })[] {
+    const own = within(range, rangeOf(meta));
+    return own === null ? [] : segmentsIn(meta.segments, own);
   }
 
   private bytesOfLog(meta: ReplicaMeta, justAdded: number): number {

@@ -41,12 +41,35 @@ export interface RowVersion {
   readonly value: string | null;
 }
 
+/** From `from` (inclusive) on, up to the next segment, a replica's rows are stored under `rowsId`. */
+export interface RowSegment {
+  readonly from: string;
+  readonly rowsId: number;
+}
+
+/** Write ids up to `uptoSeq` that a forked copy remembers in the log storage of the copy that it was forked from (R6). */
+export interface InheritedWrites {
+  readonly storageId: number;
+  readonly uptoSeq: number;
+  /** Timestamp of the entry at `uptoSeq`: past the retention the source is let go. */
+  readonly wallMs: number;
+}
+
 /** Durable state of one replica, besides its log and rows. Immutable: a transaction puts a new one in its place. */
 export interface ReplicaMeta {
   readonly shardId: string;
   readonly replicaId: string;
-  /** Local number under which log and rows are stored; a snapshot is loaded under a new one and swapped in. */
+  /** Local number under which the log is stored; a snapshot is loaded under a new one and swapped in. */
   readonly storageId: number;
+  /**
+   * Where the rows are, by rising `from`; the first one starts at or below the range. A split's halves go on using one row storage
+   * in disjoint ranges, so that a fork copies no row. A replica reads and writes inside its descriptor's range alone.
+   */
+  readonly segments: readonly RowSegment[];
+  /** Rising `uptoSeq`; empty unless the copy was forked. */
+  readonly inheritedWrites: readonly InheritedWrites[];
+  /** Lowest sequence at which a right part was forked off while the log still keeps entries from before; else null. */
+  readonly firstForkSeq: number | null;
   /** Data directory in which the copy was written (L4, E4). */
   readonly storeUuid: string;
   /** Newest descriptor that was persisted. */
@@ -70,7 +93,33 @@ export interface ReplicaMeta {
   readonly bytes: number;
 }
 
-export type ReplicaPatch = Partial<Omit<ReplicaMeta, 'shardId' | 'replicaId' | 'storageId' | 'last'>>;
+export type ReplicaPatch = Partial<
+  Omit<ReplicaMeta, 'shardId' | 'replicaId' | 'storageId' | 'segments' | 'inheritedWrites' | 'firstForkSeq' | 'last'>
+>;
+
+/** What a fork makes of one copy: the shrunk parent and its right part (S1). */
+export interface Fork {
+  /** The parent's descriptor after the split. */
+  readonly parent: WireDescriptor;
+  /** It starts where the parent now ends, and ends where the parent ended. */
+  readonly child: WireDescriptor;
+  readonly childReplicaId: string;
+  /** Committed up to here, as far as this node knows; at least the durable commit counts. */
+  readonly commitSeq: number;
+}
+
+export interface ForkResult {
+  readonly parent: ReplicaMeta;
+  readonly child: ReplicaMeta;
+  /** False: the sizes are estimates. */
+  readonly counted: boolean;
+}
+
+/** Live rows and bytes of a key range of one replica. */
+export interface RangeSize {
+  readonly rows: number;
+  readonly bytes: number;
+}
 
 /** What a staged snapshot stands for. */
 export interface StagedSnapshot {
@@ -103,6 +152,12 @@ export interface EngineReader {
   scan(meta: ReplicaMeta, range: { from: string; to: string | null }, atSeq: number, limit: number): RowVersion[];
   /** Writes remembered at `atSeq`, by sequence, from above `afterSeq`. */
   writes(meta: ReplicaMeta, afterSeq: number, atSeq: number, limit: number): WriteRecord[];
+  /** Size of the first `limit` keys from `from` on, and the last one looked at (null: there is none). Fewer `keys` than `limit`: the range is done. */
+  measure(
+    meta: ReplicaMeta,
+    range: { from: string; to: string | null },
+    limit: number,
+  ): RangeSize & { readonly keys: number; readonly lastKey: string | null };
 }
 
 /** Changes inside one transaction. Each call is visible to the following ones; all become durable together or not at all. */
@@ -115,6 +170,15 @@ export interface EngineTransaction extends EngineReader {
     maxEpoch: number;
   }): ReplicaMeta;
   patchReplica(shardId: string, patch: ReplicaPatch): ReplicaMeta;
+  /**
+   * Splits the copy in two at the child's start: rows are shared by range, the child's log continues the parent's numbering. It takes
+   * time by the entries above the commit, whatever the size of the shard.
+   */
+  fork(parentShardId: string, fork: Fork): ForkResult;
+  /** Takes a descriptor with a smaller range, whose other part was not forked from this copy: the rows outside are purged. */
+  shrink(shardId: string, descriptor: WireDescriptor): ReplicaMeta;
+  /** Takes a finished count of the whole range as the replica's size. */
+  adoptCount(shardId: string): void;
   /** Destroys the copy; log and rows are purged piecemeal afterwards. */
   removeReplica(shardId: string): void;
   /** Entries must follow `last` without a gap. `commitSeq` is persisted along where it is higher than the stored one. */

@@ -1,13 +1,18 @@
 import type { CommandAck, NodeCommand } from '../../shared/contracts/node/commands.ts';
+import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
 import { assertNever } from '../../shared/domain/result.ts';
 import type { ReplicaMeta } from '../engine/types.ts';
+import { done, refused } from './command-acks.ts';
 import { spawn } from './context.ts';
 import type { HostContext } from './context.ts';
+import type { RowCounter } from './row-counter.ts';
 import type { ShardReplica } from './shard-replica.ts';
+import { SplitCommands } from './split-commands.ts';
 
 /** The replicas of a node, as commands change them. */
 export interface ReplicaRegistry {
   find(shardId: string): ShardReplica | undefined;
+  all(): Iterable<ShardReplica>;
   /** Takes up a replica that the engine holds now. */
   add(meta: ReplicaMeta): ShardReplica;
   drop(shardId: string): void;
@@ -24,10 +29,12 @@ const SERVING_WAIT_MS_MAX = 60_000;
 export class Commands {
   private readonly context: HostContext;
   private readonly registry: ReplicaRegistry;
+  private readonly splits: SplitCommands;
 
-  constructor(context: HostContext, registry: ReplicaRegistry) {
+  constructor(context: HostContext, registry: ReplicaRegistry, counter: RowCounter) {
     this.context = context;
     this.registry = registry;
+    this.splits = new SplitCommands(context, registry, counter);
   }
 
   apply(command: NodeCommand): Promise<CommandAck> {
@@ -37,16 +44,18 @@ export class Commands {
       case 'remove_replica':
         return this.removeReplica(command);
       case 'become_leader':
-        return this.becomeLeader(command);
+        return this.withReplica(command, (replica) => this.becomeLeader(command, replica));
       case 'apply_descriptor':
-        return Promise.resolve(this.applyDescriptor(command));
+        return this.withReplica(command, async (replica) => {
+          if (command.descriptor !== null) await adopted(replica, command.descriptor);
+          return done(command);
+        });
       case 'step_down':
-        return this.stepDown(command);
+        return this.withReplica(command, (replica) => this.stepDown(command, replica));
       case 'prepare_split':
+        return this.withReplica(command, (replica) => this.splits.prepare(command, replica));
       case 'apply_split':
-        return Promise.resolve(
-          refused(command, 'UNSUPPORTED_COMMAND', 'this version of the node does not split shards'),
-        );
+        return this.withReplica(command, (replica) => this.splits.apply(command, replica));
       default:
         return assertNever(command.type);
     }
@@ -60,9 +69,11 @@ export class Commands {
     const entry = descriptor?.replicas.find((replica) => replica.replica_id === replicaId);
     if (descriptor?.shard_id !== shardId || entry?.node_id !== registration.nodeId)
       return refused(command, 'REPLICA_UNKNOWN', 'the descriptor does not list the replica on this node');
+    // A right part is forked where its parent is held, not filled from elsewhere (S1).
+    if (this.registry.find(shardId) === undefined) await this.context.splits.forkOnDemand(descriptor, null);
     const held = this.registry.find(shardId);
     if (held?.replicaId === replicaId) {
-      held.adopt(descriptor);
+      await adopted(held, descriptor);
       return done(command);
     }
     if (engine.wasRemoved(replicaId)) return refused(command, 'REPLICA_UNKNOWN', 'the replica was removed (R4)');
@@ -117,15 +128,13 @@ export class Commands {
     return done(command);
   }
 
-  private async becomeLeader(command: NodeCommand): Promise<CommandAck> {
+  private async becomeLeader(command: NodeCommand, replica: ShardReplica): Promise<CommandAck> {
     const { lease } = this.context;
-    const replica = this.held(command);
-    if ('outcome' in replica) return replica;
     if (command.epoch < replica.promisedEpoch())
       return refused(command, 'STALE_EPOCH', `epoch ${replica.promisedEpoch()} was promised`);
     const leading = replica.leadership();
     if (leading?.epoch === command.epoch) {
-      if (command.descriptor !== null) replica.adopt(command.descriptor);
+      if (command.descriptor !== null) await adopted(replica, command.descriptor);
       return leading.state() === 'SERVING' ? done(command) : this.accepted(command, replica);
     }
     const { descriptor } = command;
@@ -133,7 +142,7 @@ export class Commands {
       return refused(command, 'STALE_GENERATION', `generation ${replica.descriptor().generation} is known`);
     if (descriptor.leader.node_epoch !== lease.registration()?.nodeEpoch)
       return refused(command, 'NODE_EPOCH_MISMATCH', 'the leadership is given under another node epoch (E1)');
-    replica.adopt(descriptor);
+    await adopted(replica, descriptor);
     const taken = replica.leadership();
     if (taken === null)
       return refused(command, 'NOT_ELIGIBLE', 'a receipt (E2), a promise or the copy bars this epoch');
@@ -143,19 +152,11 @@ export class Commands {
     return this.accepted(command, replica);
   }
 
-  private applyDescriptor(command: NodeCommand): CommandAck {
-    const replica = this.held(command);
-    if ('outcome' in replica) return replica;
-    if (command.descriptor !== null) replica.adopt(command.descriptor);
-    return done(command);
-  }
-
-  private async stepDown(command: NodeCommand): Promise<CommandAck> {
-    const replica = this.held(command);
-    if ('outcome' in replica) return replica;
+  private async stepDown(command: NodeCommand, replica: ShardReplica): Promise<CommandAck> {
     if (command.epoch < replica.promisedEpoch())
       return refused(command, 'STALE_EPOCH', `epoch ${replica.promisedEpoch()} was promised`);
-    if (command.descriptor !== null) replica.adopt(command.descriptor);
+    // S1 (m): a receipt names a generation that is applied, a fork that belongs to it included.
+    if (command.descriptor !== null) await adopted(replica, command.descriptor);
     // The term belongs to another registration of this node: a receipt of this one would bar nothing there (E1, E2).
     if (replica.descriptor().leader.node_epoch !== this.context.lease.registration()?.nodeEpoch)
       return refused(command, 'NODE_EPOCH_MISMATCH', 'the leadership was given under another node epoch (E1)');
@@ -168,9 +169,16 @@ export class Commands {
     return { ...done(command), receipt: receipt.value };
   }
 
-  private held(command: NodeCommand): ShardReplica | CommandAck {
-    const replica = this.registry.find(command.shard_id);
-    if (replica?.replicaId === command.replica_id) return replica;
+  /** Acts on the replica that the command names (R4); one that is still part of a held parent is forked first (S1). */
+  private async withReplica(
+    command: NodeCommand,
+    act: (replica: ShardReplica) => Promise<CommandAck>,
+  ): Promise<CommandAck> {
+    const { shard_id: shardId, replica_id: replicaId, descriptor } = command;
+    if (this.registry.find(shardId) === undefined && descriptor !== null)
+      await this.context.splits.forkOnDemand(descriptor, null);
+    const replica = this.registry.find(shardId);
+    if (replica?.replicaId === replicaId) return act(replica);
     return refused(command, 'REPLICA_UNKNOWN', 'the node does not hold the replica');
   }
 
@@ -201,18 +209,8 @@ export class Commands {
   }
 }
 
-const done = (command: NodeCommand): CommandAck => ({
-  command_id: command.command_id,
-  outcome: 'DONE',
-  code: null,
-  message: null,
-  receipt: null,
-});
-
-const refused = (command: NodeCommand, code: string, message: string): CommandAck => ({
-  command_id: command.command_id,
-  outcome: 'REFUSED',
-  code,
-  message,
-  receipt: null,
-});
+/** Resolves when the descriptor is taken note of, a split that it tells of included. */
+function adopted(replica: ShardReplica, descriptor: WireDescriptor): Promise<void> {
+  replica.adopt(descriptor);
+  return replica.settled();
+}

@@ -3,6 +3,9 @@ import type { Engine } from '../engine/engine.ts';
 import type { ControlPlane, Environment, LeaseView, PeerNetwork } from '../ports.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Reporter } from './reporter.ts';
+import type { SplitKeySearch } from './split-key.ts';
+import type { Splits } from './splits.ts';
+import type { Statistics } from './statistics.ts';
 import type { Tuning } from './tuning.ts';
 
 /** One acknowledged write or answered read of a node that believes to lead (for the search for double leaders, I-4). */
@@ -18,6 +21,14 @@ export interface ServeEvent {
 
 export interface ReplicationObserver {
   onServe?(event: ServeEvent): void;
+  /** A copy was forked (S1). `lockMs`: from the first statement of the fork until both halves were known, the fsync included. */
+  onFork?(event: {
+    readonly shardId: string;
+    readonly childShardId: string;
+    readonly lockMs: number;
+    /** The leader's term went on in the child's. */
+    readonly continued: boolean;
+  }): void;
   onLeadership?(event: {
     readonly kind: 'SERVING' | 'ENDED';
     readonly shardId: string;
@@ -43,6 +54,10 @@ export interface HostContext {
   refresh(shardId: string): void;
   /** Acts on a descriptor from any source. */
   adopt(descriptor: WireDescriptor): void;
+  /** Splits, and the search for their keys. */
+  readonly splits: Splits;
+  readonly splitKeys: SplitKeySearch;
+  readonly statistics: Statistics;
 }
 
 /** Runs a background task whose failure is a bug: it is logged, and the rest of the node goes on. */

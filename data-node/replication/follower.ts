@@ -17,6 +17,7 @@ import type { EngineTransaction, ReplicaMeta } from '../engine/types.ts';
 import type { Caller } from '../ports.ts';
 import type { HostContext } from './context.ts';
 import type { FollowerSession, ShardReplica } from './shard-replica.ts';
+import { sameBounds } from './splits.ts';
 import { fromWireEntry, fromWireTime } from './wire.ts';
 
 export interface PeerAnswer {
@@ -84,9 +85,6 @@ export class Follower {
   private async open(request: OpenSessionRequest, caller: NodeCaller): Promise<PeerAnswer> {
     const { engine, commits, lease } = this.context;
     const { shard_id, replica_id, epoch, descriptor, leader } = request;
-    const replica = this.find(shard_id);
-    if (replica?.replicaId !== replica_id)
-      return refuse({ code: 'REPLICA_UNKNOWN', message: `no replica ${replica_id} of ${shard_id} here` });
     const registration = lease.registration();
     if (registration === null) return refuse({ code: 'NOT_REGISTERED', message: 'the node has no valid registration' });
     const named = descriptor.leader;
@@ -98,9 +96,16 @@ export class Follower {
       descriptor.shard_id === shard_id &&
       descriptor.epoch === epoch;
     if (!isTheLeader) return refuse({ code: 'NOT_THE_LEADER', message: 'the caller is not the leader it names' });
+    const related = request.related ?? null;
+    if (this.find(shard_id) === undefined) await this.context.splits.forkOnDemand(descriptor, related);
+    const replica = this.find(shard_id);
+    if (replica?.replicaId !== replica_id)
+      return refuse({ code: 'REPLICA_UNKNOWN', message: `no replica ${replica_id} of ${shard_id} here` });
     if (epoch < replica.promisedEpoch()) return staleEpoch(replica);
     // Ends a term of this node under a lower epoch before the promise is given (I-5).
-    replica.adopt(descriptor);
+    replica.adopt(descriptor, related);
+    await replica.settled();
+    if (!sameBounds(replica.descriptor(), descriptor)) return boundsMismatch;
     if (replica.leadership() !== null) return refuse({ code: 'NOT_THE_LEADER', message: 'this node leads the shard' });
     const promised = await commits.submit((tx): ReplicaMeta | null => {
       const meta = tx.replica(shard_id);
@@ -112,6 +117,8 @@ export class Follower {
     const now = lease.registration();
     if (now?.nodeEpoch !== registration.nodeEpoch)
       return refuse({ code: 'NOT_REGISTERED', message: 'the registration changed meanwhile' });
+    // S1: entries are taken only from a leader that knows the range which this copy has.
+    if (replica.isSplitting() || !sameBounds(replica.descriptor(), descriptor)) return boundsMismatch;
     const meta = engine.replica(shard_id) ?? promised.value;
     replica.endSession();
     replica.session = { sessionId: request.session_id, epoch, nodeEpoch: now.nodeEpoch, loading: false, staging: null };
@@ -252,6 +259,11 @@ export class Follower {
 
 const staleEpoch = (replica: ShardReplica): PeerAnswer =>
   refuse({ code: 'STALE_EPOCH', message: 'a higher epoch was promised', maxEpoch: replica.promisedEpoch() });
+
+const boundsMismatch = refuse({
+  code: 'BOUNDS_MISMATCH',
+  message: 'the shard has another range since a split; read its descriptor',
+});
 
 const sessionUnknown: Refusal = { code: 'SESSION_UNKNOWN', message: 'no such session; open one' };
 

@@ -1,6 +1,7 @@
 import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
 import type { HybridTimestamp } from '../engine/hlc.ts';
 import { nextTimestamp } from '../engine/hlc.ts';
+import { covers, rangeOf } from '../engine/key-range.ts';
 import type { EngineTransaction, ReplicaMeta } from '../engine/types.ts';
 import type { ClientWrite } from './write-waiters.ts';
 
@@ -44,7 +45,7 @@ export interface LeaderView {
 }
 
 export interface AppendRefusal {
-  readonly code: 'NOT_LEADER' | 'WRITE_ID_REUSED' | 'NOT_ENOUGH_REPLICAS';
+  readonly code: 'NOT_LEADER' | 'WRITE_ID_REUSED' | 'NOT_ENOUGH_REPLICAS' | 'KEY_OUT_OF_RANGE';
   readonly message: string;
 }
 
@@ -59,6 +60,10 @@ export function appendWrite(
   const { shard_id: shardId, epoch, min_in_sync: minInSync } = leader.descriptor;
   const meta = tx.replica(shardId);
   if (meta?.replicaId !== leader.replicaId || meta.maxEpoch !== epoch) return notLeading;
+  // A split may have become durable since the request was checked, even in this very transaction (I-1, S1).
+  const range = rangeOf(meta);
+  if (!write.changes.every(({ key }) => covers(range, key)))
+    return { code: 'KEY_OUT_OF_RANGE', message: 'the shard was split and no longer holds this key' };
   const known = tx.write(meta, write.writeId);
   if (known !== undefined) {
     if (known.fingerprint === write.fingerprint) return { seq: known.seq, at: known.at };

@@ -1,4 +1,5 @@
 import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
+import { covers } from '../engine/key-range.ts';
 import type { ReplicaMeta } from '../engine/types.ts';
 import type { StorageError } from '../engine/storage-error.ts';
 import { err, ok } from '../../shared/domain/result.ts';
@@ -11,9 +12,11 @@ import { appendWrite, notLeading, takeUpEpoch } from './leader-log.ts';
 import { PeerLink } from './peer-link.ts';
 import type { LinkOwner } from './peer-link.ts';
 import { nextProposal } from './proposals.ts';
+import type { ShardReplica } from './shard-replica.ts';
+import { sameBounds } from './splits.ts';
 import type { Proposal } from './proposals.ts';
 import { WriteWaiters } from './write-waiters.ts';
-import type { ClientWrite, WriteOutcome } from './write-waiters.ts';
+import type { ClientWrite, WaitOutcome, WriteOutcome } from './write-waiters.ts';
 
 /** Pause before a proposal that failed or was refused is made again, ms. */
 const PROPOSAL_RETRY_MS = 300;
@@ -43,6 +46,7 @@ export class Leadership implements LinkOwner {
   private readonly replicaId: string;
   private readonly links = new Map<string, PeerLink>();
   private readonly waiters: WriteWaiters;
+  private heirs: readonly { readonly child: ShardReplica; readonly untilMs: number }[] = [];
   private readonly pins = new Set<{ readonly seq: number }>();
   private current: WireDescriptor;
   private phase: LeadershipState = 'ESTABLISHING';
@@ -123,13 +127,48 @@ export class Leadership implements LinkOwner {
     return ok(undefined);
   }
 
+  /**
+   * S1: goes on where the parent's term was when it forked. That term acknowledged nothing beyond `committed`, and this node alone
+   * could have: so committed state is served before the no-op is committed. Writes are acknowledged after it like any others.
+   */
+  continueFrom(meta: ReplicaMeta, committed: number): void {
+    this.taking = Promise.resolve(ok(undefined));
+    this.noopSeq = meta.last.seq;
+    this.durableSeq = meta.last.seq;
+    this.committed = committed;
+    this.phase = 'SERVING';
+    this.announce('SERVING');
+    this.connect();
+    this.tick();
+  }
+
+  /** A right part was forked off: entries in flight that touch it are acknowledged when it has committed them too. */
+  forked(child: ShardReplica): void {
+    const nowMs = this.context.env.clock.monotonicMs();
+    const untilMs = nowMs + this.context.tuning.writeTimeoutMs;
+    this.heirs = [...this.heirs.filter((heir) => heir.untilMs > nowMs), { child, untilMs }];
+  }
+
+  /** Resolves when the entry at `seq` is committed, or after `timeoutMs`. */
+  async committedAt(seq: number, timeoutMs: number): Promise<WaitOutcome> {
+    const outcome = this.waiters.wait(seq, timeoutMs);
+    if (this.phase === 'ENDED') this.waiters.endAll();
+    else this.progressed();
+    return outcome;
+  }
+
   /** Notes a newer generation of this epoch's descriptor. */
   apply(descriptor: WireDescriptor): void {
     if (descriptor.epoch !== this.epoch || this.phase === 'ENDED') return;
     if (descriptor.generation >= this.current.generation) this.descriptorSeenMs = this.context.env.clock.monotonicMs();
     if (descriptor.generation > this.current.generation) {
+      const bounded = sameBounds(this.current, descriptor);
       this.current = descriptor;
-      for (const link of this.links.values()) applyDescriptor(link, descriptor);
+      for (const link of this.links.values()) {
+        applyDescriptor(link, descriptor);
+        // A session belongs to the range that it was opened for (S1).
+        if (!bounded) link.reopen();
+      }
     } else if (descriptor.generation === this.current.generation) {
       // Same facts, perhaps newer addresses.
       this.current = descriptor;
@@ -166,9 +205,35 @@ export class Leadership implements LinkOwner {
     const outcome = this.waiters.wait(seq, remainingMs);
     for (const link of this.links.values()) link.wake();
     this.progressed();
-    const ended = await outcome;
+    const ended = await this.alsoInHeirs(await outcome, seq, write, deadlineMs);
     if (ended.kind === 'ACKNOWLEDGED') return { ...ended, at };
     return { kind: 'UNKNOWN', message: 'the write was not acknowledged in time' };
+  }
+
+  /**
+   * S1: a follower that forked acknowledges the parent's log without what lies in the right part, so an entry that was in flight
+   * then needs the child's commit as well.
+   */
+  private async alsoInHeirs(
+    outcome: WaitOutcome,
+    seq: number,
+    { changes }: ClientWrite,
+    deadlineMs: number,
+  ): Promise<WaitOutcome> {
+    const { start_key: from, end_key: to } = this.current;
+    let ended = outcome;
+    let rest = changes.filter(({ key }) => !covers({ from, to }, key));
+    for (const { child } of this.heirs) {
+      const bounds = child.descriptor();
+      const range = { from: bounds.start_key, to: bounds.end_key };
+      if (ended.kind !== 'ACKNOWLEDGED' || !rest.some(({ key }) => covers(range, key))) continue;
+      const leadership = child.leadership();
+      if (leadership === null) return { kind: 'UNKNOWN' };
+      rest = rest.filter(({ key }) => !covers(range, key));
+      const remainingMs = Math.max(0, deadlineMs - this.context.env.clock.monotonicMs());
+      ended = await leadership.committedAt(seq, remainingMs);
+    }
+    return rest.length === 0 ? ended : { kind: 'UNKNOWN' };
   }
 
   /** Evaluates the ack set, advances the commit, then checks the lease and acknowledges (R5). */
@@ -280,6 +345,7 @@ export class Leadership implements LinkOwner {
       return;
     }
     this.settle();
+    if (this.phase === 'SERVING') this.context.splitKeys.consider(this);
     this.progressed();
     this.ticker = this.context.env.timers.after(this.context.tuning.tickMs, () => this.tick());
   }

@@ -11,6 +11,7 @@ import type { HostContext } from './context.ts';
 import { callPeer } from './peer-call.ts';
 import type { PeerAddress, PeerFailure } from './peer-call.ts';
 import { sendSnapshot } from './snapshot-sender.ts';
+import { sameBounds } from './splits.ts';
 import { WakeUp } from './wake-up.ts';
 import { toWireEntry } from './wire.ts';
 
@@ -101,6 +102,12 @@ export class PeerLink {
     this.wakeUp.wake();
   }
 
+  /** The shard's range changed: the session ends, and the next one begins with the new descriptor (S1). */
+  reopen(): void {
+    this.endSession();
+    this.wakeUp.wake();
+  }
+
   session(): Session | null {
     return this.open;
   }
@@ -146,6 +153,7 @@ export class PeerLink {
     const descriptor = this.owner.descriptor();
     if (this.address === null) return 'FAILED';
     const sessionId = env.random.hex(12);
+    const related = this.context.splits.related(this.owner.shardId);
     const answer = await callPeer(
       peers,
       this.address,
@@ -160,11 +168,14 @@ export class PeerLink {
           generation: descriptor.generation,
           leader: { node_id: this.owner.nodeId, node_epoch: this.owner.nodeEpoch },
           descriptor,
+          ...(related === null ? {} : { related }),
         },
       },
       openSessionResponseSchema,
     );
     if (this.stopped) return 'FAILED';
+    // Opened for a range that the shard no longer has.
+    if (!sameBounds(descriptor, this.owner.descriptor())) return 'PROGRESS';
     if (!answer.ok) return this.failed(answer.error);
     const meta = this.owner.meta();
     if (meta === undefined) return 'FAILED';
@@ -218,7 +229,8 @@ export class PeerLink {
       },
       appendResponseSchema,
     );
-    if (this.stopped || this.open !== session) return 'FAILED';
+    if (this.stopped) return 'FAILED';
+    if (this.open !== session) return 'PROGRESS';
     if (!answer.ok) return this.failed(answer.error);
     const sentSeq = prev.seq + entries.length;
     if (answer.value.match_seq !== sentSeq) {
@@ -245,7 +257,8 @@ export class PeerLink {
       sessionId: session.sessionId,
       wanted: () => !this.stopped && this.open === session && this.mayReplace(session),
     });
-    if (this.stopped || this.open !== session) return 'FAILED';
+    if (this.stopped) return 'FAILED';
+    if (this.open !== session) return 'PROGRESS';
     if (!sent.ok) return this.failed(sent.error);
     this.needsSnapshot = false;
     this.nextPrevSeq = sent.value.seq;
@@ -274,6 +287,11 @@ export class PeerLink {
       case 'REPLICA_UNKNOWN':
         this.endSession();
         this.owner.missing(this, this.entry.store_uuid);
+        return 'FAILED';
+      case 'BOUNDS_MISMATCH':
+        // The follower knows of a split that this leader does not.
+        this.endSession();
+        this.context.refresh(this.owner.shardId);
         return 'FAILED';
       case 'SESSION_UNKNOWN':
       case 'SNAPSHOT_OUT_OF_ORDER':

@@ -16,8 +16,11 @@ import { Follower } from './follower.ts';
 import { GroupCommit } from './group-commit.ts';
 import type { LeadershipState } from './leadership.ts';
 import { Reporter } from './reporter.ts';
+import { RowCounter } from './row-counter.ts';
 import { ShardReplica } from './shard-replica.ts';
 import { SilentLeaders } from './silent-leaders.ts';
+import { SplitKeySearch } from './split-key.ts';
+import { Splits } from './splits.ts';
 import { Statistics } from './statistics.ts';
 import { DEFAULT_TUNING } from './tuning.ts';
 import type { Tuning } from './tuning.ts';
@@ -65,6 +68,7 @@ class Host implements ReplicationHost, ReplicaRegistry {
   private readonly data: DataAccess;
   private readonly silentLeaders: SilentLeaders;
   private readonly statistics: Statistics;
+  private readonly counter: RowCounter;
   private closed = false;
 
   constructor(options: ShardHostOptions) {
@@ -73,7 +77,7 @@ class Host implements ReplicationHost, ReplicaRegistry {
     this.reads = new DescriptorReads(env, controlPlane, tuning.descriptorReadMs, (descriptor) =>
       this.find(descriptor.shard_id)?.adopt(descriptor),
     );
-    this.context = {
+    const context: HostContext = {
       env,
       engine,
       controlPlane,
@@ -86,13 +90,27 @@ class Host implements ReplicationHost, ReplicaRegistry {
       selfFencing: options.unsafeWithoutSelfFencing !== true,
       refresh: (shardId) => this.reads.read(shardId),
       adopt: (descriptor) => this.find(descriptor.shard_id)?.adopt(descriptor),
+      get splits() {
+        return splits;
+      },
+      get splitKeys() {
+        return splitKeys;
+      },
+      get statistics() {
+        return statistics;
+      },
     };
-    this.commands = new Commands(this.context, this);
+    this.context = context;
+    this.counter = new RowCounter(context);
+    const splits = new Splits(context, this, this.counter);
+    const splitKeys = new SplitKeySearch(context);
+    const statistics = new Statistics(context);
+    this.commands = new Commands(this.context, this, this.counter);
     const find = (shardId: string): ShardReplica | undefined => this.find(shardId);
     this.follower = new Follower(this.context, find);
     this.data = new DataAccess(this.context, find);
     this.silentLeaders = new SilentLeaders(this.context, () => this.replicas.values());
-    this.statistics = new Statistics(this.context);
+    this.statistics = statistics;
     for (const meta of engine.replicas()) this.add(meta);
     this.silentLeaders.start();
     this.purgeAfter(tuning.purgeMs);
@@ -100,6 +118,10 @@ class Host implements ReplicationHost, ReplicaRegistry {
 
   find(shardId: string): ShardReplica | undefined {
     return this.replicas.get(shardId);
+  }
+
+  all(): Iterable<ShardReplica> {
+    return this.replicas.values();
   }
 
   add(meta: ReplicaMeta): ShardReplica {
@@ -192,6 +214,7 @@ class Host implements ReplicationHost, ReplicaRegistry {
     this.closed = true;
     this.silentLeaders.close();
     this.reads.close();
+    this.counter.close();
     const terms = [...this.replicas.values()].flatMap((replica) => replica.leadership() ?? []);
     await Promise.all(terms.map((leadership) => leadership.stepDown()));
     for (const replica of this.replicas.values()) replica.retire();

@@ -8,6 +8,7 @@ import { spawn } from './context.ts';
 import type { HostContext } from './context.ts';
 import { mayLead } from './leader-log.ts';
 import { Leadership } from './leadership.ts';
+import { takesRightPartAway } from './splits.ts';
 
 /** A follower's side of a session (R2). In memory only: it ends with the process, the registration, or a newer session. */
 export interface FollowerSession {
@@ -38,6 +39,9 @@ export class ShardReplica {
   private known: WireDescriptor;
   private led: Leadership | null = null;
   private removed = false;
+  /** A split of this copy that is not durable yet, and the newest descriptor that came meanwhile. */
+  private splitting: Promise<void> | null = null;
+  private latest: { readonly descriptor: WireDescriptor; readonly related: WireDescriptor | null } | null = null;
   session: FollowerSession | null = null;
   /** Monotonic ms at which a leader was last heard, or the replica began to listen. */
   lastHeardMs: number;
@@ -92,19 +96,65 @@ export class ShardReplica {
 
   /**
    * Acts on a descriptor from any source: keeps the newest generation, ends a term that it supersedes, takes up one that it
-   * gives. Never goes back to an older generation; the same generation may bring newer addresses.
+   * gives. Never goes back to an older generation; the same generation may bring newer addresses. A split is known only once it
+   * is durable (S1): `settled` tells. `related`: the other half, if the source told of it.
    */
-  adopt(descriptor: WireDescriptor): void {
+  adopt(descriptor: WireDescriptor, related: WireDescriptor | null = null): void {
     if (descriptor.shard_id !== this.shardId || this.removed) return;
     const { generation, epoch } = this.known;
     if (descriptor.generation < generation || descriptor.epoch < epoch) return;
     const isNewer = descriptor.generation > generation;
+    if (isNewer && (this.splitting !== null || takesRightPartAway(this.known, descriptor))) {
+      this.split(descriptor, related);
+      return;
+    }
     this.known = descriptor;
     if (isNewer) this.persist(descriptor);
     const leadership = this.leadership();
     if (leadership !== null && descriptor.epoch > leadership.epoch) leadership.end();
     else leadership?.apply(descriptor);
     this.considerLeading();
+  }
+
+  isSplitting(): boolean {
+    return this.splitting !== null;
+  }
+
+  /** Resolves when no split is under way on this copy. */
+  async settled(): Promise<void> {
+    while (this.splitting !== null) await this.splitting;
+  }
+
+  /** The split became durable: from now on this copy is the left part. */
+  shrunk(descriptor: WireDescriptor): void {
+    this.endSession();
+    const leadership = this.leadership();
+    this.known = descriptor;
+    if (leadership !== null && descriptor.epoch > leadership.epoch) leadership.end();
+    else leadership?.apply(descriptor);
+    this.considerLeading();
+  }
+
+  /** S1: the parent's term goes on in this copy, whose no-op is durable; what `committed` covers is served at once. */
+  continueLeading(meta: ReplicaMeta, committed: number): void {
+    const leadership = new Leadership(this.context, this.known);
+    this.led = leadership;
+    leadership.continueFrom(meta, committed);
+  }
+
+  private split(descriptor: WireDescriptor, related: WireDescriptor | null): void {
+    if (this.splitting !== null) {
+      if (descriptor.generation >= (this.latest?.descriptor.generation ?? 0)) this.latest = { descriptor, related };
+      return;
+    }
+    const { env, splits } = this.context;
+    this.splitting = splits.take(this, descriptor, related).finally(() => {
+      const { latest } = this;
+      this.splitting = null;
+      this.latest = null;
+      if (latest !== null) this.adopt(latest.descriptor, latest.related);
+    });
+    spawn(env, 'take a split', this.splitting);
   }
 
   /** E1: takes up a term only under the node epoch of the present registration, in the directory that holds the copy. */

@@ -83,7 +83,7 @@ export async function sendSnapshot(
 
 function* readChunks(context: HostContext, meta: ReplicaMeta, atSeq: number): Generator<Chunk> {
   const { engine } = context;
-  let from = '';
+  let from: string = meta.descriptor.start_key;
   let rows: RowVersion[] = [];
   let bytes = 0;
   const chunk = (): Chunk => {

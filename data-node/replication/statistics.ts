@@ -5,16 +5,25 @@ import type { ShardReplica } from './shard-replica.ts';
 
 type Stats = NonNullable<HeartbeatRequest['stats']>;
 
+/** Times of the last forks kept for the statistics. */
+const SPLIT_LOCKS_MAX = 1_000;
+
 /** What a node tells of its shards on the slower beat: the sums, and its busiest and changed shards. */
 export class Statistics {
   private readonly context: HostContext;
   private sinceMs: number;
   /** Role and serving of each shard as last told, to find the changed ones. */
+  private splitLocksMs: readonly number[] = [];
   private told = new Map<string, string>();
 
   constructor(context: HostContext) {
     this.context = context;
     this.sinceMs = context.env.clock.monotonicMs();
+  }
+
+  /** The parent's keys could not be served for so long while it was forked (S1). */
+  splitLock(lockMs: number): void {
+    this.splitLocksMs = [...this.splitLocksMs, lockMs].slice(-SPLIT_LOCKS_MAX);
   }
 
   /** Counts requests since the last call. */

@@ -63,7 +63,8 @@ export type WriteOutcome =
   | { readonly kind: 'ACKNOWLEDGED'; readonly at: HybridTimestamp; readonly checkedMs: number }
   | {
       readonly kind: 'REFUSED';
-      readonly code: 'NOT_LEADER' | 'WRITE_ID_REUSED' | 'NOT_ENOUGH_REPLICAS' | 'STORAGE' | 'NO_LEASE';
+      readonly code:
+        'NOT_LEADER' | 'WRITE_ID_REUSED' | 'NOT_ENOUGH_REPLICAS' | 'KEY_OUT_OF_RANGE' | 'STORAGE' | 'NO_LEASE';
       readonly message: string;
     }
   | { readonly kind: 'UNKNOWN'; readonly message: string };

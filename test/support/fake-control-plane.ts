@@ -206,8 +206,19 @@ export class FakeControlPlane {
       descriptor: this.shards.has(report.shard_id) ? this.shard(report.shard_id) : null,
     });
     if (!this.shards.has(report.shard_id)) return answer('REFUSED', 'SHARD_NOT_FOUND');
-    if (report.type !== 'replica_status') return answer('NOTHING_TO_DO');
     const shard = this.shard(report.shard_id);
+    if (report.type === 'split_key') {
+      const { state } = shard;
+      const asked =
+        state.kind === 'SPLITTING' && state.operation_id === report.operation_id && state.split_key === null;
+      if (!asked || report.epoch !== shard.epoch || report.generation !== shard.generation)
+        return answer('REFUSED', 'NO_SPLIT_ASKED');
+      this.change(shard.shard_id, () => ({
+        state: report.split_key === null ? { kind: 'ACTIVE' } : { ...state, split_key: report.split_key },
+      }));
+      return answer('APPLIED');
+    }
+    if (report.type !== 'replica_status') return answer('NOTHING_TO_DO');
     if (report.epoch !== shard.epoch) return answer('REFUSED', 'EPOCH_STALE');
     if (report.generation !== shard.generation) return answer('REFUSED', 'GENERATION_STALE');
     if (from.nodeId !== shard.leader.node_id || from.nodeEpoch !== shard.leader.node_epoch)

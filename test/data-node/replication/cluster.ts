@@ -35,6 +35,7 @@ export class Cluster {
   readonly time = new VirtualTime();
   readonly controlPlane = new FakeControlPlane(() => Math.floor(this.time.nowMs()));
   readonly served: (ServeEvent & { nodeId: string })[] = [];
+  readonly forks: { readonly nodeId: string; readonly shardId: string; readonly continued: boolean }[] = [];
   private readonly random = seededRandom(7);
   private readonly running = new Map<string, Running>();
   private readonly cuts = new Set<string>();
@@ -74,7 +75,10 @@ export class Cluster {
         },
       },
       peers: this.peersOf(nodeId, process, () => running.registration?.nodeEpoch ?? 0),
-      observer: { onServe: (event) => this.served.push({ ...event, nodeId }) },
+      observer: {
+        onServe: (event) => this.served.push({ ...event, nodeId }),
+        onFork: (event) => this.forks.push({ ...event, nodeId }),
+      },
       ...(options.unsafeWithoutSelfFencing === true ? { unsafeWithoutSelfFencing: true } : {}),
     });
     const running: Running = { process, host, engine, registration, leaseHeld: true };
@@ -159,19 +163,19 @@ export class Cluster {
     await this.until('the first leader serves', () => this.serves(nodeIds[0]!));
   }
 
-  serves(nodeId: string): boolean {
-    return this.running.get(nodeId)?.host.inspect(SHARD)?.role === 'SERVING';
+  serves(nodeId: string, shardId = SHARD): boolean {
+    return this.running.get(nodeId)?.host.inspect(shardId)?.role === 'SERVING';
   }
 
   /** The replica on a node, as its host and disk have it. */
-  replica(nodeId: string): NonNullable<ReturnType<ReplicationHost['inspect']>> {
-    const view = this.at(nodeId).host.inspect(SHARD);
+  replica(nodeId: string, shardId = SHARD): NonNullable<ReturnType<ReplicationHost['inspect']>> {
+    const view = this.at(nodeId).host.inspect(shardId);
     if (view === null) throw new Error(`no replica on ${nodeId}`);
     return view;
   }
 
-  holds(nodeId: string): boolean {
-    return this.at(nodeId).host.inspect(SHARD) !== null;
+  holds(nodeId: string, shardId = SHARD): boolean {
+    return this.at(nodeId).host.inspect(shardId) !== null;
   }
 
   host(nodeId: string): ReplicationHost {
@@ -183,9 +187,9 @@ export class Cluster {
   }
 
   /** Values in a node's committed state, key by key. */
-  committedRows(nodeId: string): Record<string, Json> {
+  committedRows(nodeId: string, shardId = SHARD): Record<string, Json> {
     const { engine } = this.at(nodeId);
-    const { meta, commitSeq } = this.replica(nodeId);
+    const { meta, commitSeq } = this.replica(nodeId, shardId);
     const rows = engine.scan(meta, { from: '', to: null }, commitSeq, 10_000);
     return Object.fromEntries(
       rows.flatMap((row) => (row.value === null ? [] : [[row.key, JSON.parse(row.value) as Json]])),
@@ -193,8 +197,8 @@ export class Cluster {
   }
 
   /** (epoch, seq) of every entry that a node's log keeps. */
-  log(nodeId: string): string[] {
-    const { meta } = this.replica(nodeId);
+  log(nodeId: string, shardId = SHARD): string[] {
+    const { meta } = this.replica(nodeId, shardId);
     const limit = { entries: 100_000, bytes: Infinity };
     return this.at(nodeId)
       .engine.entries(meta, 0, limit)
@@ -216,11 +220,12 @@ export class Cluster {
   }
 
   /** Fences the leader's node and lets another one lead; `tell` is how it learns of it. */
-  async failOver(nodeId: string): Promise<void> {
-    this.controlPlane.fence(this.controlPlane.shard(SHARD).leader.node_id);
-    this.controlPlane.elect(SHARD, nodeId);
-    await this.apply(this.controlPlane.command('become_leader', SHARD, nodeId));
-    await this.until(`${nodeId} serves`, () => this.serves(nodeId));
+  async failOver(nodeId: string, shardId = SHARD): Promise<void> {
+    const { leader } = this.controlPlane.shard(shardId);
+    if (this.controlPlane.node(leader.node_id).nodeEpoch === leader.node_epoch) this.controlPlane.fence(leader.node_id);
+    this.controlPlane.elect(shardId, nodeId);
+    await this.apply(this.controlPlane.command('become_leader', shardId, nodeId));
+    await this.until(`${nodeId} serves ${shardId}`, () => this.serves(nodeId, shardId));
   }
 
   private at(nodeId: string): Running {

@@ -1,0 +1,112 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { integer, text, textOrNull } from './replica-table.ts';
+import type { ReplicaMeta } from './types.ts';
+import { rangeOf, segmentsIn } from './key-range.ts';
+import type { Range } from './key-range.ts';
+
+/** Rows looked at for one piece of purging. */
+const CANDIDATES_MAX = 1_000;
+
+const LAST_STORAGE_ID = 'last_storage_id';
+
+/**
+ * Storage numbers, and what destroyed copies left: logs and write ids by number, rows by number and key range, since the halves of a
+ * split share a number. Deleted piecemeal.
+ */
+export class Garbage {
+  /** Snapshots that are being loaded: garbage unless swapped in, but not yet purged. */
+  private readonly staging = new Set<number>();
+  private readonly insertLog: StatementSync;
+  private readonly deleteLog: StatementSync;
+  private readonly selectLogs: StatementSync;
+  private readonly insertRows: StatementSync;
+  private readonly deleteRows: StatementSync;
+  private readonly deleteStaged: StatementSync;
+  private readonly selectRows: StatementSync;
+  private readonly lastId: StatementSync;
+  private readonly keepLastId: StatementSync;
+  private readonly purgeLog: StatementSync;
+  private readonly purgeWrites: StatementSync;
+  private readonly purgeRows: StatementSync;
+  private readonly purgeOpenRows: StatementSync;
+
+  constructor(db: DatabaseSync) {
+    this.insertLog = db.prepare('INSERT OR IGNORE INTO garbage (storage_id) VALUES (?)');
+    this.deleteLog = db.prepare('DELETE FROM garbage WHERE storage_id = ?');
+    this.selectLogs = db.prepare(`SELECT storage_id FROM garbage ORDER BY storage_id LIMIT ${CANDIDATES_MAX}`);
+    this.insertRows = db.prepare('INSERT INTO garbage_rows (rows_id, from_key, to_key) VALUES (?, ?, ?)');
+    this.deleteRows = db.prepare('DELETE FROM garbage_rows WHERE number = ?');
+    this.deleteStaged = db.prepare('DELETE FROM garbage_rows WHERE rows_id = ?');
+    this.selectRows = db.prepare(`SELECT * FROM garbage_rows ORDER BY number LIMIT ${CANDIDATES_MAX}`);
+    this.lastId = db.prepare('SELECT value FROM meta WHERE key = ?');
+    this.keepLastId = db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)');
+    const piece = (table: string, key: string, where: string): string =>
+      `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} WHERE ${where} ORDER BY ${key} LIMIT :limit)`;
+    this.purgeLog = db.prepare(piece('log', 'storage_id, seq', 'storage_id = :id'));
+    this.purgeWrites = db.prepare(piece('writes', 'storage_id, write_id', 'storage_id = :id'));
+    this.purgeRows = db.prepare(
+      piece('row_versions', 'rows_id, key, seq', 'rows_id = :id AND key >= :from AND key < :to'),
+    );
+    this.purgeOpenRows = db.prepare(piece('row_versions', 'rows_id, key, seq', 'rows_id = :id AND key >= :from'));
+  }
+
+  /** A number that was never used: what refers to an older one never finds another copy's content. */
+  newStorageId(): number {
+    const row = this.lastId.get(LAST_STORAGE_ID);
+    const id = (row === undefined ? 0 : Number(text(row, 'value'))) + 1;
+    this.keepLastId.run(LAST_STORAGE_ID, `${id}`);
+    return id;
+  }
+
+  /** A number under which content is loaded: garbage until it is adopted. */
+  openStaging(): number {
+    const id = this.newStorageId();
+    this.insertLog.run(id);
+    this.insertRows.run(id, '', null);
+    this.staging.add(id);
+    return id;
+  }
+
+  releaseStaging(storageId: number): void {
+    this.staging.delete(storageId);
+  }
+
+  /** Takes a staged number out of the garbage; false if it is none. */
+  adopt(storageId: number): boolean {
+    this.deleteStaged.run(storageId);
+    return this.deleteLog.run(storageId).changes === 1;
+  }
+
+  /** Gives up a copy's log and its rows. */
+  discard(meta: ReplicaMeta): void {
+    this.insertLog.run(meta.storageId);
+    this.discardRows(meta, rangeOf(meta));
+  }
+
+  discardRows(meta: ReplicaMeta, range: Range): void {
+    for (const { rowsId, from, to } of segmentsIn(meta.segments, range)) this.insertRows.run(rowsId, from, to);
+  }
+
+  /** Deletes at most about `maxRows` rows; answers whether more may be left. Write ids that a forked copy still needs stay. */
+  purge(maxRows: number, replicas: readonly ReplicaMeta[]): boolean {
+    for (const row of this.selectRows.all()) {
+      const id = integer(row, 'rows_id');
+      if (this.staging.has(id)) continue;
+      const range = { id, from: text(row, 'from_key'), limit: maxRows };
+      const to = textOrNull(row, 'to_key');
+      const purged = to === null ? this.purgeOpenRows.run(range) : this.purgeRows.run({ ...range, to });
+      if (purged.changes === 0) this.deleteRows.run(integer(row, 'number'));
+      return true;
+    }
+    const inherited = new Set(replicas.flatMap((meta) => meta.inheritedWrites.map(({ storageId }) => storageId)));
+    for (const row of this.selectLogs.all()) {
+      const id = integer(row, 'storage_id');
+      if (this.staging.has(id)) continue;
+      if (this.purgeLog.run({ id, limit: maxRows }).changes > 0) return true;
+      if (inherited.has(id)) continue;
+      if (this.purgeWrites.run({ id, limit: maxRows }).changes === 0) this.deleteLog.run(id);
+      return true;
+    }
+    return false;
+  }
+}

@@ -1,0 +1,194 @@
+import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
+import type { EngineTransaction, Fork, ReplicaMeta } from '../engine/types.ts';
+import { orderOf } from '../engine/key-range.ts';
+import type { ReplicaRegistry } from './commands.ts';
+import { spawn } from './context.ts';
+import type { HostContext } from './context.ts';
+import { takeUpEpoch } from './leader-log.ts';
+import type { RowCounter } from './row-counter.ts';
+import type { ShardReplica } from './shard-replica.ts';
+
+/** For so long after a fork, ms, the leader of either half tells its followers of the other one when it opens a session. */
+const RELATED_MS = 10 * 60_000;
+
+type Descriptor = WireDescriptor;
+
+/** True if `next` is the same shard without its right part. */
+export const takesRightPartAway = (known: Descriptor, next: Descriptor): boolean =>
+  next.start_key === known.start_key &&
+  next.end_key !== null &&
+  (known.end_key === null || orderOf(next.end_key, known.end_key) < 0);
+
+export const sameBounds = (left: Descriptor, right: Descriptor): boolean =>
+  left.start_key === right.start_key && left.end_key === right.end_key;
+
+/**
+ * Splits as they reach a node (S1): by command, or by a descriptor of either half from anywhere. The parent's smaller range and
+ * the child's copy become durable in one transaction, and known in the same turn of the loop: there is no moment at which a key
+ * belongs to both, or to none. Replication sessions of the parent end with its old range (docs/protocol.md, S1).
+ */
+export class Splits {
+  private readonly context: HostContext;
+  private readonly registry: ReplicaRegistry;
+  private readonly counter: RowCounter;
+  /** The other half of recent forks, by shard id. */
+  private readonly halves = new Map<string, { readonly shardId: string; readonly untilMs: number }>();
+
+  constructor(context: HostContext, registry: ReplicaRegistry, counter: RowCounter) {
+    this.context = context;
+    this.registry = registry;
+    this.counter = counter;
+  }
+
+  /** The other half's descriptor, while a follower may not have heard of the split. */
+  related(shardId: string): Descriptor | null {
+    const half = this.halves.get(shardId);
+    if (half === undefined) return null;
+    if (this.context.env.clock.monotonicMs() <= half.untilMs)
+      return this.registry.find(half.shardId)?.descriptor() ?? null;
+    this.halves.delete(shardId);
+    return null;
+  }
+
+  /**
+   * The parent's newer descriptor has lost its right part: forks it, or gives the rows up if this copy can't be forked. While the
+   * child's descriptor is not known, and can't be read, the copy goes on as before the split.
+   */
+  async take(parent: ShardReplica, next: Descriptor, related: Descriptor | null): Promise<void> {
+    const { env, controlPlane } = this.context;
+    const { state } = parent.descriptor();
+    let child = related;
+    if (state.kind === 'SPLITTING' && state.split_key !== null && child?.shard_id !== state.child.shard_id) {
+      // The descriptor alone does not tell: the intent may have been given up, and another split made at the same key.
+      const read = await controlPlane.getShard(state.child.shard_id);
+      if (!read.ok) {
+        env.log.warn('the right part of a split is not known yet', { shard: parent.shardId, code: read.error.code });
+        return;
+      }
+      child = read.value;
+    }
+    const meta = parent.meta();
+    if (meta === undefined || !takesRightPartAway(meta.descriptor, next)) return;
+    // No follower's entry is merged under the old range from here on; a session opened meanwhile checks the bounds again.
+    parent.endSession();
+    const fork = this.forkOf(parent, meta, next, child);
+    if (fork === null) await this.shrink(parent, next);
+    else await this.fork(parent, fork);
+  }
+
+  /** A shard that the node does not hold is asked for: if it is the right part of one that it holds, forks it. */
+  async forkOnDemand(child: Descriptor, parentDescriptor: Descriptor | null): Promise<void> {
+    const parent = this.parentOf(child);
+    if (parent === undefined) return;
+    await parent.settled();
+    if (this.registry.find(child.shard_id) !== undefined) return;
+    let next = parentDescriptor?.shard_id === parent.shardId ? parentDescriptor : null;
+    if (next === null) {
+      const read = await this.context.controlPlane.getShard(parent.shardId);
+      next = read.ok ? read.value : null;
+    }
+    if (next === null) return;
+    parent.adopt(next, child);
+    await parent.settled();
+  }
+
+  private parentOf(child: Descriptor): ShardReplica | undefined {
+    return [...this.registry.all()].find((replica) => {
+      const known = replica.descriptor();
+      if (known.state.kind === 'SPLITTING' && known.state.child.shard_id === child.shard_id) return true;
+      const starts = orderOf(known.start_key, child.start_key) < 0;
+      return known.table_id === child.table_id && starts && known.end_key === child.end_key;
+    });
+  }
+
+  /** How the copy is forked; null if it can't be: the node has no entry in the child, or missed more than this split. */
+  private forkOf(parent: ShardReplica, meta: ReplicaMeta, next: Descriptor, child: Descriptor | null): Fork | null {
+    const nodeId = meta.descriptor.replicas.find((replica) => replica.replica_id === parent.replicaId)?.node_id;
+    const entry = child?.replicas.find((replica) => replica.node_id === nodeId);
+    if (child === null || entry === undefined) return null;
+    if (child.start_key !== next.end_key || child.end_key !== meta.descriptor.end_key) return null;
+    if (this.registry.find(child.shard_id) !== undefined || this.context.engine.wasRemoved(entry.replica_id))
+      return null;
+    if (child.epoch <= meta.last.epoch) return null;
+    const commitSeq = parent.leadership()?.commitSeq() ?? meta.commitSeq;
+    return { parent: next, child, childReplicaId: entry.replica_id, commitSeq };
+  }
+
+  private async fork(parent: ShardReplica, fork: Fork): Promise<void> {
+    const { env, commits, observer, statistics } = this.context;
+    let lockedMs = 0;
+    const forked = await commits.submit((tx) => {
+      lockedMs = env.clock.monotonicMs();
+      return forkIn(tx, parent, fork, env.clock.wallMs());
+    });
+    if (!forked.ok) {
+      env.log.error('the fork was not stored', { shard: parent.shardId, error: forked.error.message });
+      return;
+    }
+    if (forked.value === null) return;
+    const { child: meta, continued, counted, committed } = forked.value;
+    const child = this.registry.add(meta);
+    const untilMs = env.clock.monotonicMs() + RELATED_MS;
+    this.halves.set(child.shardId, { shardId: parent.shardId, untilMs });
+    this.halves.set(parent.shardId, { shardId: child.shardId, untilMs });
+    const leading = parent.leadership();
+    if (continued) child.continueLeading(meta, committed);
+    else child.considerLeading();
+    leading?.forked(child);
+    parent.shrunk(fork.parent);
+    const lockMs = env.clock.monotonicMs() - lockedMs;
+    statistics.splitLock(lockMs);
+    observer.onFork?.({ shardId: parent.shardId, childShardId: child.shardId, lockMs, continued });
+    env.log.info('forked', { shard: parent.shardId, child: child.shardId, lock_ms: lockMs, continued });
+    if (!counted) {
+      spawn(
+        env,
+        'count a fork',
+        this.counter.recount(parent.shardId).then(() => this.counter.recount(child.shardId)),
+      );
+    }
+  }
+
+  private async shrink(parent: ShardReplica, next: Descriptor): Promise<void> {
+    const { env, commits } = this.context;
+    const shrunk = await commits.submit((tx) => {
+      const meta = tx.replica(parent.shardId);
+      if (meta?.replicaId !== parent.replicaId || !takesRightPartAway(meta.descriptor, next)) return false;
+      tx.shrink(parent.shardId, next);
+      return true;
+    });
+    if (!shrunk.ok)
+      env.log.error('the smaller range was not stored', { shard: parent.shardId, error: shrunk.error.message });
+    else if (shrunk.value) {
+      env.log.warn('a split was not forked here', { shard: parent.shardId });
+      parent.shrunk(next);
+      spawn(env, 'count a smaller range', this.counter.recount(parent.shardId));
+    }
+  }
+}
+
+interface Forked {
+  readonly child: ReplicaMeta;
+  /** The parent's term goes on in the child's: it serves at once. */
+  readonly continued: boolean;
+  readonly counted: boolean;
+  readonly committed: number;
+}
+
+function forkIn(tx: EngineTransaction, parent: ShardReplica, fork: Fork, wallMs: number): Forked | null {
+  const meta = tx.replica(parent.shardId);
+  if (meta?.replicaId !== parent.replicaId || !takesRightPartAway(meta.descriptor, fork.parent)) return null;
+  if (meta.descriptor.end_key !== fork.child.end_key || tx.replica(fork.child.shard_id) !== undefined) return null;
+  const leading = parent.leadership();
+  const committed = Math.max(fork.commitSeq, leading?.commitSeq() ?? 0, meta.commitSeq);
+  const forked = tx.fork(parent.shardId, { ...fork, commitSeq: committed });
+  const { leader, epoch } = fork.child;
+  const continues =
+    leading?.state() === 'SERVING' &&
+    epoch === leading.epoch + 1 &&
+    leader.replica_id === fork.childReplicaId &&
+    leader.node_id === leading.nodeId &&
+    leader.node_epoch === leading.nodeEpoch;
+  const taken = continues ? takeUpEpoch(tx, fork.childReplicaId, fork.child, wallMs) : null;
+  return { child: taken ?? forked.child, continued: taken !== null, counted: forked.counted, committed };
+}
