@@ -20,6 +20,24 @@ describe('the detector under virtual time (L2, L5)', () => {
     expect(await run.leaders()).not.toContain('node-1');
   });
 
+  test('a node of a pack that stops renewing is fenced on its deadline, registers again, and is watched again; the others stay', async () => {
+    run = await detectorRun({ nodes: 5, zones: 3, relay: 'relay-1' });
+    run.startDetector();
+    await run.until(20_000);
+    expect(run.fences()).toEqual([]);
+    run.stopNode(1);
+    await run.until(20_000 + FENCE_MS_MAX);
+    expect(run.fences().map(({ node }) => node)).toEqual(['node-1']);
+    expect(run.fences()[0]!.afterMs).toBeGreaterThanOrEqual(3_500 - 1_000);
+    expect(await run.leaders()).not.toContain('node-1');
+    await run.restartNode(1);
+    await run.until(40_000);
+    expect(run.fences()).toHaveLength(1);
+    run.stopNode(1);
+    await run.until(40_000 + FENCE_MS_MAX);
+    expect(run.fences().map(({ node }) => node)).toEqual(['node-1', 'node-1']);
+  });
+
   test('at a planned handover the standby has seen every sequence and fences as fast', async () => {
     run = await detectorRun({ nodes: 5, zones: 3 });
     run.startDetector({ runForMs: 30_000 });

@@ -352,6 +352,23 @@ describe('a packed lease (L1)', () => {
     expect(fetched).toEqual(['node-2', 'node-2']);
   });
 
+  test("a detector's reading is a fixed number of queries, however many nodes a pack has", async () => {
+    const queries = async (): Promise<number> => {
+      let calls = 0;
+      world.faults.use(() => {
+        calls++;
+        return null;
+      });
+      await deps.liveness.all();
+      world.faults.none();
+      return calls;
+    };
+    const empty = await queries();
+    for (let node = 1; node <= PACK_MEMBERS_MAX; node++) await register(node);
+    expect(await queries()).toBe(empty);
+    expect(await deps.liveness.all()).toHaveLength(PACK_MEMBERS_MAX);
+  });
+
   test('every lease is seen by the one reader: packed, direct, fenced', async () => {
     await given(1, 2);
     await register(3, {});
