@@ -12,6 +12,8 @@ export interface CliIo {
   readFile(path: string): string | null;
   out(text: string): void;
   err(text: string): void;
+  /** True if standard error is a terminal: progress is one line that changes. */
+  readonly errIsTerminal?: boolean;
 }
 
 export interface GlobalOptions {

@@ -13,6 +13,8 @@ export const EXIT = {
   TIMEOUT: 4,
   /** `get` found no row. */
   NOT_FOUND: 5,
+  /** An operation that was waited for was cancelled. */
+  CANCELLED: 6,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
@@ -23,7 +25,8 @@ Exit codes:
   2  wrong usage, or no token
   3  the control plane is unreachable
   4  no final answer in time (a write may or may not have been applied)
-  5  the row does not exist`;
+  5  the row does not exist
+  6  the operation that was waited for was cancelled`;
 
 /** A failure that ends the command: a stable code, a text for people, an exit code for scripts. */
 export class CliError extends Error {

@@ -21,5 +21,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
   },
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
+  errIsTerminal: process.stderr.isTTY,
 });
 network.close();

@@ -4,18 +4,24 @@ import { tableCalls } from '../../shared/contracts/api/tables.ts';
 import type { Context } from '../context.ts';
 import { CliError, EXIT } from '../exit.ts';
 import type { Run } from '../program.ts';
-import { limitOption, secondsOption } from '../program.ts';
+import { limitOption } from '../program.ts';
 import { collect, printFields, printTable, tellMore } from '../output.ts';
-import { WAIT_SECONDS_DEFAULT, waitForOperation } from './operations.ts';
+import { printStarted, withWatch } from './operations.ts';
+import type { WatchOptions } from './operations.ts';
 
 interface CreateOptions {
   readonly keyType?: string;
   readonly preSplit?: string;
   readonly preSplitFile?: string;
   readonly rf?: number;
-  readonly wait?: boolean;
-  readonly waitSeconds: number;
 }
+
+/** `--wait` is `--watch` by its older name. */
+type StartOptions = WatchOptions & { readonly wait?: boolean };
+const watched = (options: StartOptions): WatchOptions => ({
+  watch: options.watch === true || options.wait === true,
+  waitSeconds: options.waitSeconds,
+});
 
 export function addTableCommands(program: Command, run: Run): void {
   const tables = program.command('tables').description('tables');
@@ -59,17 +65,15 @@ export function addTableCommands(program: Command, run: Run): void {
         printFields(context, answer, answer);
       }),
     );
-  tables
-    .command('create <table>')
+  withWatch(tables.command('create <table>'))
     .description('create a table (an operation)')
     .addOption(new Option('--key-type <type>', 'type of its keys').choices(['string', 'int64']))
     .option('--pre-split <keys>', 'keys at which it is split from the start, separated by commas')
     .option('--pre-split-file <file>', 'the same, one key a line')
     .option('--rf <factor>', 'replication factor', Number)
-    .option('--wait', 'wait until it is ready')
-    .addOption(secondsOption('--wait-seconds <seconds>', 'longest wait of --wait', WAIT_SECONDS_DEFAULT))
+    .option('--wait', 'the same as --watch')
     .action(
-      run(async (context, options: CreateOptions, table: string) => {
+      run(async (context, options: CreateOptions & StartOptions, table: string) => {
         const preSplit = preSplitOf(context, options);
         const answer = await context.call(tableCalls.createTable.response, {
           method: 'POST',
@@ -82,24 +86,20 @@ export function addTableCommands(program: Command, run: Run): void {
           },
           idempotencyKey: context.newIdempotencyKey(),
         });
-        if (options.wait === true) await waitForOperation(context, answer.operation_id, options.waitSeconds);
-        else printFields(context, answer, answer);
+        await printStarted(context, watched(options), answer);
       }),
     );
-  tables
-    .command('delete <table>')
+  withWatch(tables.command('delete <table>'))
     .description('delete a table and its rows (an operation)')
-    .option('--wait', 'wait until it is gone')
-    .addOption(secondsOption('--wait-seconds <seconds>', 'longest wait of --wait', WAIT_SECONDS_DEFAULT))
+    .option('--wait', 'the same as --watch')
     .action(
-      run(async (context, options: { wait?: boolean; waitSeconds: number }, table: string) => {
+      run(async (context, options: StartOptions, table: string) => {
         const answer = await context.call(tableCalls.deleteTable.response, {
           method: 'DELETE',
           path: pathOf(table),
           idempotencyKey: context.newIdempotencyKey(),
         });
-        if (options.wait === true) await waitForOperation(context, answer.operation_id, options.waitSeconds);
-        else printFields(context, answer, answer);
+        await printStarted(context, watched(options), answer);
       }),
     );
 }

@@ -84,8 +84,8 @@ export async function accessWorld(): Promise<AccessWorld> {
   let startsToFail = 0;
   const operations = recorder.operations({
     ...runner,
-    start: (type, id) => {
-      if (startsToFail === 0) return runner.start(type, id);
+    start: (type, id, run) => {
+      if (startsToFail === 0) return runner.start(type, id, run);
       startsToFail -= 1;
       return Promise.reject(new Error('Step Functions did not answer'));
     },

@@ -1,8 +1,10 @@
 import { functionAccess, tableActions } from '../../infra/access.ts';
 import type { FunctionName } from '../../infra/access.ts';
-import { nodeId } from '../../shared/domain/ids.ts';
+import { nodeId, operationId } from '../../shared/domain/ids.ts';
+import { RUN_STEPS_MAX } from '../../shared/domain/operation.ts';
 import { STORE_TABLES } from '../../shared/runtime/environment.ts';
 import { fenceNode } from '../../shared/usecases/fence-node.ts';
+import { changeOperation } from '../../shared/usecases/operation-runs.ts';
 import { SYSTEM } from '../../shared/usecases/principal.ts';
 import { newNodeKey, nodeKeyToken, publicHalf } from '../functions/world.ts';
 import { accessWorld } from './access-world.ts';
@@ -102,6 +104,29 @@ async function ended(operation: unknown): Promise<void> {
   throw new Error('the operation did not end');
 }
 
+/** While it waits for nodes: its execution has used up its events, then it is paused and resumed. */
+async function disturbed(id: string): Promise<void> {
+  type Shown = Readonly<Record<string, unknown>>;
+  const shown = async (wanted: (operation: Shown) => boolean, nodesBeat = true): Promise<void> => {
+    for (let round = 0; round < 200; round++) {
+      if (wanted(await world.call('GET', `/operations/${id}`, { token: admin }))) return;
+      if (nodesBeat) await beats();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    throw new Error('the operation never came that far');
+  };
+  await shown(({ waiting_on }) => waiting_on !== null, false);
+  const stored = (await world.deps.records.get('operation', { operationId: operationId(id) }))!;
+  const used = { ...stored.value, runSteps: RUN_STEPS_MAX };
+  expect((await changeOperation(world.deps, SYSTEM('operation'), stored, used, 'TEST')).ok).toBe(true);
+  const control = (what: string) =>
+    world.call('POST', `/operations/${id}/${what}`, { token: admin, idempotencyKey: `${what}-operation` });
+  await shown(({ run }) => run === 2);
+  await control('pause');
+  await shown(({ status }) => status === 'PAUSED');
+  await control('resume');
+}
+
 interface ShownShard {
   readonly shard_id: string;
   readonly leader: string;
@@ -129,9 +154,17 @@ beforeAll(async () => {
     body: { table: 'cities', pre_split: ['d', 'h', 'm', 'r', 'u'], replication_factor: 3 },
     idempotencyKey: 'create',
   });
+  await disturbed(String(created['operation_id']));
   await ended(created['operation_id']);
 
-  for (const path of ['/cluster/nodes', '/cluster/nodes/node-1', '/cluster/health', '/cluster/endpoints', '/tables', '/tables/cities']) {
+  for (const path of [
+    '/cluster/nodes',
+    '/cluster/nodes/node-1',
+    '/cluster/health',
+    '/cluster/endpoints',
+    '/tables',
+    '/tables/cities',
+  ]) {
     await get(path);
   }
   for (const path of ['/config/replication', '/operations', '/healthz', '/openapi.json']) await get(path);
