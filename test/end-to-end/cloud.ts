@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { GetExecutionHistoryCommand, SFNClient } from '@aws-sdk/client-sfn';
 import { nodeArguments } from '../../local/node-processes.ts';
 import type { NodePlan } from '../../local/node-processes.ts';
+import { clusterEndpointsSchema } from '../../shared/contracts/api/system.ts';
 import { adminTokenOf } from './admin-token.ts';
 import { NODE_PLACES } from './deployment.ts';
-import type { CloudDeployment } from './deployment.ts';
+import type { CloudDeployment, HotEntry } from './deployment.ts';
 import { EventsQueue } from './events-queue.ts';
 import { send } from './http.ts';
 import { endProcess, nodeLogs } from './processes.ts';
@@ -37,13 +38,10 @@ export async function openCloud({ endpoint, outputsFile, stack }: CloudOptions):
     return value;
   };
   const url = `${endpoint}/restapis/${output('api', 'ApiId')}/v1/_user_request_`;
-  const urls = {
-    heartbeat: functionUrl(endpoint, output('api', 'HeartbeatUrl')),
-    routes: functionUrl(endpoint, output('api', 'RoutesUrl')),
-  };
   const queue = new EventsQueue(endpoint, output('operations', 'EventsQueueUrl'));
   const states = new SFNClient({});
   const adminToken = await adminTokenOf((name) => output('api', name));
+  const urls = await hotAddresses(url, adminToken);
   const nodes = new DataNodes(url, adminToken);
   const deployment: CloudDeployment = {
     target: 'cloud',
@@ -64,6 +62,7 @@ export async function openCloud({ endpoint, outputsFile, stack }: CloudOptions):
       );
       return (history.events ?? []).map(({ type }) => type ?? '');
     },
+    logOf: (nodeId) => nodes.logOf(nodeId),
     evidence: () => nodes.logs(),
     stop: async () => {
       states.destroy();
@@ -91,11 +90,13 @@ function placeOf(nodeId: string): NodePlan {
   return place;
 }
 
-/** The address in the output, or, where no name server knows it, the emulator's path for the same function. */
-function functionUrl(endpoint: string, url: string): string {
-  const { hostname } = new URL(url);
-  const [id = ''] = hostname.split('.');
-  return hostname.includes('lambda-url') ? `${endpoint}/_aws/lambda-url/${id}` : url.replace(/\/$/, '');
+/** The Function URLs, found as every client and node finds them. */
+async function hotAddresses(url: string, token: string): Promise<Readonly<Record<HotEntry, string>>> {
+  const answer = await send('GET', `${url}/cluster/endpoints`, { token });
+  assert.equal(answer.status, 200, JSON.stringify(answer.body));
+  const { heartbeats, routes } = clusterEndpointsSchema.parse(answer.body);
+  assert(heartbeats !== null && routes !== null, 'the deployment tells its Function URLs');
+  return { heartbeat: heartbeats.replace(/\/$/, ''), routes: routes.replace(/\/$/, '') };
 }
 
 /** Data nodes as processes of this machine, by the command line that the README gives. */
@@ -141,6 +142,10 @@ class DataNodes {
     const pid = this.running.get(nodeId)?.pid;
     assert(pid !== undefined, `${nodeId} runs`);
     return pid;
+  }
+
+  logOf(nodeId: string): string {
+    return readFileSync(join(this.folder, 'nodes', nodeId, 'log'), 'utf8');
   }
 
   logs(): string {

@@ -45,6 +45,8 @@ export interface CloudDeployment extends CommonDeployment {
   readonly hot: (entry: HotEntry, method: string, path: string, options?: CallOptions) => Promise<Answer>;
   /** Waits for an event of this type in the queue, with these fields in its payload. */
   readonly event: (type: string, payload: Readonly<Record<string, unknown>>, withinMs: number) => Promise<BusEvent>;
+  /** What a data node logged. */
+  readonly logOf: (nodeId: string) => string;
   /** Kinds of the events in an execution's history, in order. */
   readonly executionHistory: (executionArn: string) => Promise<readonly string[]>;
 }

@@ -3,6 +3,7 @@ import { badInput } from './bad-input.ts';
 import { config } from './config.ts';
 import { dataTokens } from './data-tokens.ts';
 import { deleteTable } from './delete-table.ts';
+import { discovery } from './discovery.ts';
 import { doubleLeaders } from './double-leaders.ts';
 import { failover } from './failover.ts';
 import { frozenLeader } from './frozen-leader.ts';
@@ -20,6 +21,7 @@ export const cases: readonly Case[] = [
   ...tokens,
   ...badInput,
   ...nodes,
+  ...discovery,
   ...config,
   ...tables,
   ...rows,
