@@ -57,7 +57,7 @@ export function computeShares(snapshot: PlanSnapshot, options: PlanOptions): Sha
       if (takes[node] === 1) {
         const zone = snapshot.zoneOf[node] as number;
         share[at] = ((zoneShare[zone] as number) * (snapshot.weight[node] as number)) / (zoneWeight[zone] as number);
-        inverse[at] = balanced && (share[at] as number) > 0 ? 1 / (share[at] as number) : 0;
+        inverse[at] = balanced && share[at] > 0 ? 1 / share[at] : 0;
       } else if (gives[node] === 0) {
         share[at] = held[at] as number;
       }

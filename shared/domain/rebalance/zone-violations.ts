@@ -14,7 +14,7 @@ export function countZoneViolations(snapshot: PlanSnapshot, slotNode: Int32Array
     for (let slot = slotStart[shard] as number; slot < (slotStart[shard + 1] as number); slot++) {
       const zone = zoneOf[slotNode[slot] as number] as number;
       counts[zone] = (counts[zone] as number) + 1;
-      most = Math.max(most, counts[zone] as number);
+      most = Math.max(most, counts[zone]);
     }
     if (most < 2) continue;
     const { takers } = rules[ruleOf[shard] as number] as PlanSnapshot['rules'][number];
