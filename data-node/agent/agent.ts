@@ -5,10 +5,9 @@ import { wireDescriptorSchema } from '../../shared/contracts/node/descriptor.ts'
 import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
 import { heartbeatResponseSchema } from '../../shared/contracts/node/heartbeat.ts';
 import type { HeartbeatRequest, HeartbeatResponse, NodeReport } from '../../shared/contracts/node/heartbeat.ts';
-import { hostSchema, portSchema } from '../../shared/contracts/primitives.ts';
 import { err, invariant, ok } from '../../shared/domain/result.ts';
 import type { Result } from '../../shared/domain/result.ts';
-import type { Caller, ControlPlane, Environment, LeaseView, PeerNetwork, ShardHost } from '../ports.ts';
+import type { Caller, ControlPlane, Environment, LeaseView, ShardHost } from '../ports.ts';
 import { CommandGate } from './commands.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { keyRing } from './keys.ts';
@@ -16,9 +15,10 @@ import { refusalOf } from './ports.ts';
 import type { ControlPlaneAnswer, ControlPlaneTransport } from './ports.ts';
 import { register } from './registration.ts';
 import type { NodeAddress, RegistrationDeps } from './registration.ts';
-import { Relay } from './relay.ts';
-import { RelayRoute } from './relay-route.ts';
-import type { BeatAnswer } from './relay-route.ts';
+import type { Relay } from './relay.ts';
+import type { BeatAnswer, RelayRoute } from './relay-route.ts';
+import { createRelay, createRoute } from './relaying.ts';
+import type { Relaying } from './relaying.ts';
 import { Reporter } from './reporter.ts';
 import { Session } from './session.ts';
 import { TokenVerifier } from './token-verifier.ts';
@@ -35,13 +35,6 @@ export interface AgentOptions {
   readonly relaying?: Relaying;
 }
 
-export interface Relaying {
-  /** Collects the beats of others. */
-  readonly forOthers: boolean;
-  /** The node through which this one beats; null: directly. */
-  readonly through: { readonly nodeId: string; readonly peers: PeerNetwork } | null;
-}
-
 /** How `run` ends. */
 export type AgentEnd =
   | { readonly kind: 'STOPPED' }
@@ -55,7 +48,6 @@ const RELEASE_TIMEOUT_MS = 2_000;
 
 /** Commands are taken one by one, so that one this version can't read does not cost the renewal. */
 const answerSchema = heartbeatResponseSchema.extend({ commands: z.array(z.unknown()).max(COMMANDS_PER_MESSAGE_MAX) });
-const addressSchema = z.object({ host: hostSchema, port: portSchema });
 const shardAnswerSchema = z.object({ descriptor: wireDescriptorSchema });
 
 /**
@@ -80,29 +72,17 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.options = options;
-    const { environment, relaying } = options;
-    this.relay =
-      relaying?.forOthers === true
-        ? new Relay({
-            environment,
-            renewMs: () => (this.session?.ended === null ? this.session.renewMs : null),
-            send: async (request, timeoutMs) =>
-              this.session?.ended === null
-                ? this.call(this.session, 'POST', '/cluster/heartbeats', request, timeoutMs)
-                : err(NOT_REGISTERED),
-          })
-        : null;
-    const through = relaying?.through ?? null;
-    this.route =
-      through === null
-        ? null
-        : new RelayRoute({
-            environment,
-            nodeId: options.address.nodeId,
-            relay: through.nodeId,
-            peers: through.peers,
-            find: () => this.addressOf(through.nodeId),
-          });
+    const parts = {
+      relaying: options.relaying ?? { forOthers: false, through: null },
+      environment: options.environment,
+      controlPlane: options.controlPlane,
+      nodeId: options.address.nodeId,
+      session: () => (this.session?.ended === null ? this.session : null),
+      call: (session: Session, path: string, request: unknown, timeoutMs: number) =>
+        this.call(session, 'POST', path, request, timeoutMs),
+    };
+    this.relay = createRelay(parts);
+    this.route = createRoute(parts);
     this.verifier = new TokenVerifier(options.environment.clock);
     this.reporter = new Reporter((reports) => this.sendReports(reports));
     const keys = options.directory.publicKeys();
@@ -294,22 +274,6 @@ export class Agent {
     const { credential, leasePack, renewMs } = session;
     if (this.route === null || leasePack === null) return null;
     return this.route.beat({ credential, leasePack, renewMs, request });
-  }
-
-  /** A node's address as the control plane has it. */
-  private async addressOf(nodeId: string): Promise<{ host: string; port: number } | null> {
-    const session = this.session;
-    if (session === null || session.ended !== null) return null;
-    const path = `/cluster/nodes/${encodeURIComponent(nodeId)}`;
-    const answer = await this.options.controlPlane.call({
-      method: 'GET',
-      path,
-      bearer: session.credential,
-      body: null,
-      timeoutMs: CALL_TIMEOUT_MS,
-    });
-    if (!answer.ok || answer.value.status !== 200) return null;
-    return addressSchema.safeParse(answer.value.body).data ?? null;
   }
 
   private dueStats(nowMs: number): HeartbeatRequest['stats'] | null {
