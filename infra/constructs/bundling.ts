@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import type { BuildOptions } from 'esbuild';
 
 /**
@@ -17,6 +18,7 @@ export const BUNDLE_OPTIONS = {
   mainFields: ['module', 'main'],
   // `lambda` imports the SDK statically (`#lambda-deps` in package.json). To name a condition unsets `module`, the default.
   conditions: ['lambda', 'module'],
+  alias: { '@aws-sdk/credential-provider-node': fileURLToPath(new URL('lambda-credentials.ts', import.meta.url)) },
 } satisfies BuildOptions;
 
 /** Options of a function's Node process. */

@@ -97,7 +97,10 @@ export class LambdaEntry extends NodejsFunction {
         sourcesContent: BUNDLE_OPTIONS.sourcesContent,
         externalModules: [],
         mainFields: BUNDLE_OPTIONS.mainFields,
-        esbuildArgs: { '--conditions': BUNDLE_OPTIONS.conditions.join(',') },
+        esbuildArgs: {
+          '--conditions': BUNDLE_OPTIONS.conditions.join(','),
+          ...Object.fromEntries(Object.entries(BUNDLE_OPTIONS.alias).map(([name, file]) => [`--alias:${name}`, file])),
+        },
       },
     });
     this.grantAccess(props.name, { data, settings });
