@@ -9,6 +9,9 @@ import { STORE_TABLES } from '../shared/runtime/environment.ts';
 import { acknowledge } from './constructs/acknowledge.ts';
 import type { DeploymentSettings } from './settings.ts';
 
+/** Attribute of the records that end by themselves; the store writes it (shared/store/codec.ts). */
+export const TTL_ATTRIBUTE = 'ttl';
+
 export type StoreTables = { readonly [K in (typeof STORE_TABLES)[number]]: ITable };
 
 /** What outlives every release: the tables by concern, the root keys, the event bus. */
@@ -66,6 +69,7 @@ export class DataStack extends Stack {
               : { encryption: TableEncryption.CUSTOMER_MANAGED, encryptionKey: this.key }),
             deletionProtection: policy.deletionProtection,
             pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: policy.pointInTimeRecovery },
+            timeToLiveAttribute: TTL_ATTRIBUTE,
           }
         : {}),
       // The outbox: committed events leave by the stream.

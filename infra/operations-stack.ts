@@ -99,6 +99,8 @@ export class OperationsStack extends Stack {
         batchSize: PUBLISH_BATCH,
         retryAttempts: PUBLISH_ATTEMPTS,
         bisectBatchOnError: true,
+        // The publisher answers which records failed; without this Lambda would take them for published.
+        reportBatchItemFailures: true,
         onFailure: new SqsDlq(unpublished),
         // Audit entries start no function; on an emulator without filters the function drops them itself.
         ...(settings.target === 'aws' ? { filters: [newEvents()] } : {}),

@@ -7,7 +7,10 @@ import { carryUnknown, restoreUnknown } from './unknown-fields.ts';
 /** Field of every stored record that carries its schema version. */
 export const VERSION_FIELD = 'v';
 
-const NO_CONTENT: ReadonlySet<string> = new Set([VERSION_FIELD]);
+/** Field by which DynamoDB drops a record some time after it is of no use: seconds since 1970 (infra/data-stack.ts turns it on). */
+export const TTL_FIELD = 'ttl';
+
+const NO_CONTENT: ReadonlySet<string> = new Set([VERSION_FIELD, TTL_FIELD]);
 
 /**
  * Turns a record into an item's body and back. Writer and reader parse with the same schema (STYLE rule 15). Each body carries
@@ -25,7 +28,16 @@ export interface Codec<T> {
   decode(body: StoredItem['body']): T;
 }
 
-export function createCodec<T>(kind: string, version: number, schema: z.ZodObject & z.ZodType<T>): Codec<T> {
+/**
+ * `uselessAtMs` tells from when (wall clock) nobody needs a record of the kind; it may stay long after, so that readers judge by
+ * their own fields.
+ */
+export function createCodec<T>(
+  kind: string,
+  version: number,
+  schema: z.ZodObject & z.ZodType<T>,
+  uselessAtMs?: (value: T) => number,
+): Codec<T> {
   const parse = (value: unknown): T => {
     const parsed = schema.safeParse(value);
     if (!parsed.success) throw new Bug(`no valid ${kind} record: ${parsed.error.message}`);
@@ -35,7 +47,8 @@ export function createCodec<T>(kind: string, version: number, schema: z.ZodObjec
     encode: (value) => {
       const body = parse(value) as { [field: string]: Json };
       const written = Math.max(version, restoreUnknown(value, body) ?? version);
-      return { [VERSION_FIELD]: written, ...body };
+      const ttl = uselessAtMs === undefined ? {} : { [TTL_FIELD]: Math.ceil(uselessAtMs(value) / 1000) };
+      return { [VERSION_FIELD]: written, ...body, ...ttl };
     },
     encodeFields: (fields) => {
       const body: { [field: string]: Json } = {};

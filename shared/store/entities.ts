@@ -30,6 +30,9 @@ const SORTED_NUMBER_DIGITS = 16;
 /** Characters of an hour in ISO 8601, `2026-11-20T20`. */
 const HOUR_CHARS = 13;
 
+/** Events are kept this long for whoever reads them later; they leave by the stream within seconds. */
+const EVENT_KEPT_MS = 30 * 24 * 3_600_000;
+
 const sortedNumber = (value: number): string => String(value).padStart(SORTED_NUMBER_DIGITS, '0');
 /** The hour (UTC) by which events are partitioned. */
 export const eventHour = (createdAtMs: number): string => toTimestamp(createdAtMs).slice(0, HOUR_CHARS);
@@ -202,7 +205,7 @@ export const entities: { readonly [K in EntityKind]: EntitySpec<K> } = {
     sortPrefix: 'C#',
     sortKey: ({ commandId }) => commandId,
     idOf: ({ nodeId, commandId }) => ({ nodeId, commandId }),
-    codec: createCodec('command', 1, operations.command),
+    codec: createCodec('command', 1, operations.command, ({ expiresAtMs }) => expiresAtMs),
   },
   commandBatch: {
     table: 'operations',
@@ -220,7 +223,7 @@ export const entities: { readonly [K in EntityKind]: EntitySpec<K> } = {
     sortPrefix: 'I',
     ...ALONE,
     idOf: ({ scope, key }) => ({ scope, key }),
-    codec: createCodec('idempotency', 1, operations.idempotency),
+    codec: createCodec('idempotency', 1, operations.idempotency, ({ expiresAtMs }) => expiresAtMs),
   },
   joinToken: {
     table: 'access',
@@ -250,7 +253,7 @@ export const entities: { readonly [K in EntityKind]: EntitySpec<K> } = {
     sortPrefix: 'E#',
     sortKey: ({ eventId }) => eventId,
     idOf: ({ createdAtMs, eventId }) => ({ createdAtMs, eventId }),
-    codec: createCodec('event', 1, operations.event),
+    codec: createCodec('event', 1, operations.event, ({ createdAtMs }) => createdAtMs + EVENT_KEPT_MS),
   },
 };
 

@@ -26,6 +26,7 @@ test('the publisher is woken by new events alone, and a batch that fails for goo
   expect(resourcesOf(operations, 'AWS::Lambda::EventSourceMapping').map(({ Properties }) => Properties)).toEqual([
     expect.objectContaining({
       BisectBatchOnFunctionError: true,
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
       MaximumRetryAttempts: 10,
       StartingPosition: 'TRIM_HORIZON',
       DestinationConfig: { OnFailure: { Destination: arnOf(queueNamed('UnpublishedEvents')) } },

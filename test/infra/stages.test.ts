@@ -1,3 +1,4 @@
+import { TTL_FIELD } from '../../shared/store/codec.ts';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { STAGES } from '../../infra/stages.ts';
 import type { Stage } from '../../infra/stages.ts';
@@ -72,6 +73,7 @@ describe('data at rest (template only: emulators keep none of it)', () => {
         Properties: {
           DeletionProtectionEnabled: guarded,
           PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: backups },
+          TimeToLiveSpecification: { AttributeName: TTL_FIELD, Enabled: true },
           SSESpecification: { SSEEnabled: true },
         },
       });

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { Bug } from '../../shared/domain/result.ts';
-import { createCodec } from '../../shared/store/codec.ts';
+import { createCodec, TTL_FIELD } from '../../shared/store/codec.ts';
+import { entities } from '../../shared/store/entities.ts';
 
 /**
  * Two neighbouring releases live at once during a deployment (docs/upgrading.md): three releases of one kind of record, of
@@ -105,4 +106,21 @@ describe('schema versions of records', () => {
     const strict = files.filter((file) => /strictObject|\.strict\(/.test(readFileSync(new URL(file, folder), 'utf8')));
     expect(strict).toEqual([]);
   });
+});
+
+test('a record that nobody needs after some time says from when, in seconds, and reads as if it did not', () => {
+  const value = {
+    scope: 'admin:test',
+    key: 'k',
+    requestHash: 'h',
+    answer: null,
+    createdAtMs: 1_000,
+    expiresAtMs: 86_401_500,
+  };
+  const body = entities.idempotency.codec.encode(value);
+  expect(body[TTL_FIELD]).toBe(86_402);
+  expect(entities.idempotency.codec.decode(body)).toEqual(value);
+  expect(
+    entities.audit.codec.encode({ entity: 'e', number: 1, action: 'A', principal: 'p', atMs: 1, detail: null }),
+  ).not.toHaveProperty(TTL_FIELD);
 });
