@@ -197,6 +197,8 @@ async function leaseWrites(
 function nodeWrite(wanted: Wanted, stored: Stored<'node'> | null, epoch: NodeEpoch, nowMs: number): RecordWrite {
   const { body } = wanted;
   const value: NodeRecord = {
+    // Fields of a later release ride along (docs/upgrading.md).
+    ...stored?.value,
     nodeId: wanted.id,
     host: body.host,
     port: body.port,
