@@ -2,22 +2,23 @@ import type { MovePlan } from '../contracts/api/shards.ts';
 import { conflict, notFound } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
 import { nodeId, replicaId, shardId } from '../domain/ids.ts';
-import type { Generation, NodeId, OperationId, ReplicaId, ShardId } from '../domain/ids.ts';
+import type { NodeId, OperationId, ReplicaId, ShardId } from '../domain/ids.ts';
 import { planRefusal, targetRefusal, unhealthyReason } from '../domain/membership.ts';
 import { chooseSource } from '../domain/move-source.ts';
+import { claim } from '../domain/ownership.ts';
 import type { SourceNode } from '../domain/move-source.ts';
 import type { Json, OperationRecord } from '../domain/records.ts';
 import { Bug, err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
 import { replicaOn } from '../domain/shard.ts';
 import type { Replica, ShardDescriptor } from '../domain/shard.ts';
-import type { Deps, Principal } from '../ports.ts';
-import { shardNotFound } from './descriptor-change.ts';
+import type { Deps, LocatedShard, Principal } from '../ports.ts';
+import { ownershipWrites, shardNotFound } from './descriptor-change.ts';
 import { membershipFault } from './membership-faults.ts';
+import { principalName } from './principal.ts';
 import { nodeUse, readTarget, readZones, shardBytes } from './replica-target.ts';
 import { shardBusy } from './shard-ownership.ts';
-import { startOperation } from './start-operation.ts';
-import type { StartRefusal } from './start-operation.ts';
+import { newOperationId, startOperation } from './start-operation.ts';
 import type { UseCase } from './types.ts';
 
 /**
@@ -119,30 +120,52 @@ function withPlanned(shard: ShardDescriptor, node: NodeId): ShardDescriptor {
 }
 
 /**
- * Starts the operation for a checked change. `basedOn` makes the start conditional on the shard's generation; `operationId` (with
+ * Records and starts the operation for a checked change, which owns the shard from the same commit on (I-9): of two requests at once one gets
+ * SHARD_BUSY. The commit is conditional on the generation that `located` was read at; CONFLICT when it has moved. `operationId` (with
  * `parentId`) makes the part of a larger operation findable, so that a repeated start starts nothing.
  */
-export function startMembershipChange(
+export async function startMembershipChange(
   deps: Deps,
   principal: Principal,
+  located: LocatedShard,
   change: {
     readonly input: MembershipInput;
     readonly plan?: Json;
-    readonly basedOn?: Generation;
     readonly operationId?: OperationId;
     readonly parentId?: OperationId;
   },
-): Promise<Result<OperationRecord, StartRefusal>> {
-  const { input, basedOn } = change;
-  return startOperation(deps, principal, {
+): Promise<Result<OperationRecord, Fault>> {
+  const { input } = change;
+  const operationId = change.operationId ?? newOperationId(deps);
+  const existing = await deps.records.get('operation', { operationId });
+  if (existing !== null) return ok(existing.value);
+  const { shard } = located;
+  const claimed = claim(shard, { kind: 'CHANGING_REPLICAS', operationId });
+  if (!claimed.ok) return err(shardBusy(shard.shardId, claimed.error));
+  const next = claimed.value;
+  if (next === null) throw new Bug(`shard ${shard.shardId} is owned by ${operationId}, which has no record`);
+  const started = await startOperation(deps, principal, {
     type: 'move-replica',
+    operationId,
     input: membershipJson(input),
     progress: { total: input.add.length + input.remove.length, unit: 'replicas' },
     ...(change.plan === undefined ? {} : { plan: change.plan }),
-    ...(change.operationId === undefined ? {} : { operationId: change.operationId }),
     ...(change.parentId === undefined ? {} : { parentId: change.parentId }),
-    ...(basedOn === undefined ? {} : { basedOn: [{ shardId: input.shardId, generation: basedOn }] }),
+    also: {
+      writes: [...deps.directory.replaceWrites(located, next), ...ownershipWrites(deps, shard, next)],
+      audit: [
+        {
+          entity: `shard:${shard.shardId}`,
+          number: next.generation,
+          action: 'SHARD_CLAIMED',
+          principal: principalName(principal),
+          detail: { epoch: next.epoch, leader: next.leader.nodeId },
+        },
+      ],
+      events: [],
+    },
   });
+  return started.ok ? started : err(justChanged(shard.shardId));
 }
 
 /** DESIGN section 8, call 6. */
@@ -158,8 +181,11 @@ export const moveShard: UseCase<'moveShard'> = async (deps, principal, { params,
     const message = `Shard ${shard.shardId} would be moved from ${plan.source_node_id} to ${plan.target_node_id}`;
     return ok({ ...answer, message, operation_id: null });
   }
-  const started = await startMembershipChange(deps, principal, { input, plan, basedOn: shard.generation });
-  if (!started.ok) return err(started.error.kind === 'PLAN_STALE' ? started.error.fault : justChanged(shard.shardId));
+  const started = await startMembershipChange(deps, principal, located, { input, plan });
+  if (!started.ok) {
+    const isStale = started.error.code === 'CONFLICT' && body.plan !== undefined;
+    return err(isStale ? planStale(shard.shardId) : started.error);
+  }
   return ok({
     ...answer,
     message: `Shard ${shard.shardId} is being moved to ${plan.target_node_id}`,

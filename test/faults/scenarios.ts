@@ -7,6 +7,7 @@ import { createJoinToken } from '../../shared/usecases/nodes.ts';
 import { setLeader } from '../../shared/usecases/transfer-leader.ts';
 import type { Scenario } from '../support/crash-points.ts';
 import type { MortalWorld } from '../support/mortal-world.ts';
+import { moveOnlyReplica } from './move-scenario.ts';
 import { valuesOf } from '../support/world-checks.ts';
 
 /** What is done under crashes, duplicates and delays, and what must come of it. A new operation adds its scenario to `operations`. */
@@ -65,6 +66,21 @@ export const operations: Readonly<Record<string, Judged>> = {
           'replica rows of the table are left',
         ),
         ...(await expectOneOperation(world, 'delete-table', 1)),
+      ];
+    },
+  },
+  'move-replica': {
+    prepare: async (world) => {
+      const body = { table: TABLE, replication_factor: 1 };
+      expectAnswer(await world.request('createTable', 'key-create', { params: {}, query: {}, body }, createTable));
+      await world.until(async () => (await tableOf(world))?.state === 'ACTIVE');
+    },
+    run: (world) => moveOnlyReplica(world, () => onlyShard(world), expectAnswer),
+    outcome: async (world) => {
+      const { replicas, epoch } = await onlyShard(world);
+      return [
+        ...expectThat(replicas.length === 1 && epoch === 2, `${replicas.length} replicas, epoch ${epoch}`),
+        ...(await expectOneOperation(world, 'move-replica', 1)),
       ];
     },
   },
@@ -161,4 +177,10 @@ async function shardsOf(world: MortalWorld): Promise<ShardDescriptor[]> {
   if (table === null) return [];
   const page = await world.base.newDirectory().scan(table.tableId, { fromKey: '' as never, limit: 100 });
   return page.shards.map(({ shard }) => shard);
+}
+
+async function onlyShard(world: MortalWorld): Promise<ShardDescriptor> {
+  const [shard] = await shardsOf(world);
+  if (shard === undefined) throw new Error('no shard');
+  return shard;
 }

@@ -426,14 +426,16 @@ describe('what does not come right is undone, within bounds', () => {
 describe('other changes of a membership', () => {
   const change = async (told: Story, add: number[], remove: number[], replicationFactor: number): Promise<string> => {
     const shard = await told.shard();
+    const located = await told.world.directory.locate(shard.shardId);
+    if (located === null) throw new Error('no shard');
     const checked = await checkMembershipChange(told.world.deps, shard, {
       add: add.map((node) => nodeId(`node-${node}`)),
       remove: shard.replicas.filter((one) => remove.includes(numberOf(one.nodeId))).map((one) => one.replicaId),
       replicationFactor,
     });
     if (!checked.ok) throw new Error(checked.error.code);
-    const started = await startMembershipChange(told.world.deps, ADMIN, { input: checked.value });
-    if (!started.ok) throw new Error(started.error.kind);
+    const started = await startMembershipChange(told.world.deps, ADMIN, located, { input: checked.value });
+    if (!started.ok) throw new Error(started.error.code);
     return started.value.operationId;
   };
 
