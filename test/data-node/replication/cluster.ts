@@ -39,6 +39,8 @@ export class Cluster {
   private readonly random = seededRandom(7);
   private readonly running = new Map<string, Running>();
   private readonly cuts = new Set<string>();
+  /** Requests between nodes that get lost, besides the cuts. */
+  loses: (message: { readonly to: string; readonly verb: string; readonly shardId: unknown }) => boolean = () => false;
   private writes = 0;
   /** Reports are answered, lost before they arrive, or applied with the answer lost. */
   reportsAre: 'ANSWERED' | 'LOST' | 'APPLIED_UNANSWERED' = 'ANSWERED';
@@ -248,10 +250,11 @@ export class Cluster {
             this.cuts.has(`${from}>${to}`)
           )
             return;
-          const request = JSON.parse(JSON.stringify(body)) as Json;
+          const verb = path.replace('/replication/', '');
+          const request = JSON.parse(JSON.stringify(body)) as Record<string, Json>;
+          if (this.loses({ to, verb, shardId: request['shard_id'] })) return;
           const caller = { kind: 'node' as const, nodeId: from, nodeEpoch: nodeEpoch() };
           target.process.deliver(LATENCY_MS, () => {
-            const verb = path.replace('/replication/', '');
             this.traffic.push({ from, to, verb, body: request });
             void target.host.handlePeer(verb, request, caller).then((answer) => {
               if (this.cuts.has(`${to}>${from}`)) return;

@@ -9,17 +9,17 @@ export const CHILD_ID = 'shard-1-right';
 export const OPERATION_ID = 'op-split';
 
 /** Intent: the parent is SPLITTING, with the ids of the child's copies. */
-export function intendSplit(cluster: Cluster, key: string | null): WireDescriptor {
+export function intendSplit(cluster: Cluster, key: string | null, childId = CHILD_ID): WireDescriptor {
   return cluster.controlPlane.change(SHARD_ID, (shard) => ({
     state: {
       kind: 'SPLITTING',
       operation_id: OPERATION_ID,
       split_key: key,
       child: {
-        shard_id: CHILD_ID,
+        shard_id: childId,
         replicas: shard.replicas.map((replica) => ({
           parent_replica_id: replica.replica_id,
-          replica_id: `${CHILD_ID}.${replica.node_id}`,
+          replica_id: `${childId}.${replica.node_id}`,
         })),
       },
     },
@@ -48,7 +48,7 @@ export function commitSplit(cluster: Cluster): { parent: WireDescriptor; child: 
   const parent = controlPlane.change(SHARD_ID, () => ({ end_key: state.split_key, state: { kind: 'ACTIVE' } }));
   const child: WireDescriptor = {
     ...before,
-    shard_id: CHILD_ID,
+    shard_id: state.child.shard_id,
     start_key: state.split_key,
     epoch: before.epoch + 1,
     generation: parent.generation + 1,
@@ -56,8 +56,8 @@ export function commitSplit(cluster: Cluster): { parent: WireDescriptor; child: 
     replicas: before.replicas.map((replica) => ({ ...replica, replica_id: idOf(replica.replica_id) })),
     state: { kind: 'ACTIVE' },
   };
-  controlPlane.shards.set(CHILD_ID, child);
-  return { parent: controlPlane.shard(SHARD_ID), child: controlPlane.shard(CHILD_ID) };
+  controlPlane.shards.set(child.shard_id, child);
+  return { parent: controlPlane.shard(SHARD_ID), child: controlPlane.shard(child.shard_id) };
 }
 
 export const applyCommand = (
