@@ -1,6 +1,7 @@
 import { compareKeys, KEY_SPACE_START } from './keys.ts';
 import type { NodeId } from './ids.ts';
 import type { LivenessRecord } from './lease.ts';
+import { illegalChange } from './ownership.ts';
 import { inSyncReplicas, replicaById } from './shard.ts';
 import type { Replica, ShardDescriptor } from './shard.ts';
 
@@ -9,7 +10,7 @@ import type { Replica, ShardDescriptor } from './shard.ts';
  * and over one committed change of a descriptor or of a Liveness item. The simulation runs them after every commit.
  * What only data nodes and clients can witness (I-4 in time, I-5, I-6) is checked in test/simulation from their events.
  */
-export type InvariantNumber = 'I-1' | 'I-2' | 'I-3' | 'I-4' | 'I-5' | 'I-6' | 'I-7' | 'I-8' | 'I-9' | 'I-16';
+export type InvariantNumber = 'I-1' | 'I-2' | 'I-3' | 'I-4' | 'I-5' | 'I-6' | 'I-7' | 'I-8' | 'I-9' | 'I-10' | 'I-16';
 
 export interface Violation {
   readonly invariant: InvariantNumber;
@@ -20,9 +21,9 @@ export interface Violation {
   readonly message: string;
 }
 
-type Report = (invariant: InvariantNumber, rule: string | null, message: string) => void;
+export type Report = (invariant: InvariantNumber, rule: string | null, message: string) => void;
 
-function collect(subject: string, check: (report: Report) => void): readonly Violation[] {
+export function collect(subject: string, check: (report: Report) => void): readonly Violation[] {
   const found: Violation[] = [];
   check((invariant, rule, message) => found.push({ invariant, rule, subject, message }));
   return found;
@@ -129,7 +130,8 @@ function checkIdentity(before: ShardDescriptor, after: ShardDescriptor, report: 
     report('I-2', null, 'a change gave the shard another identity');
   // Bounds change by split and merge only, which are transitions of their own.
   if (after.startKey !== before.startKey || after.endKey !== before.endKey) report('I-1', null, 'bounds changed');
-  if (before.state.kind === 'DELETING' && after.state.kind !== 'DELETING') report('I-2', null, 'a deletion was undone');
+  const change = illegalChange(before.state, after.state);
+  if (change !== null) report('I-9', null, change);
   if (after.dataLoss && !before.dataLoss) report('I-6', 'E4', 'data_loss was raised without an UNCLEAN election');
   if (after.intent !== null && before.intent === null) {
     if (after.intent.sinceGeneration !== after.generation)

@@ -61,7 +61,7 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
 
 async function shardctl(
   args: string[],
-  options: { env?: Record<string, string>; files?: Record<string, string> } = {},
+  options: { env?: Record<string, string>; files?: Record<string, string>; terminal?: boolean } = {},
 ) {
   let out = '';
   let err = '';
@@ -72,6 +72,7 @@ async function shardctl(
     readFile: (path) => options.files?.[path] ?? null,
     out: (text) => (out += text),
     err: (text) => (err += text),
+    errIsTerminal: options.terminal === true,
   });
   return { code, out, err };
 }
@@ -102,6 +103,10 @@ const operation = (status: string) => ({
   eta_seconds: null,
   waiting_on: null,
   plan: null,
+  control: 'RUN',
+  run: 1,
+  parent_id: null,
+  cancellable: true,
   steps: [],
   created_by: 'admin',
   created_at: '2026-01-01T00:00:00.000Z',
@@ -232,6 +237,7 @@ describe('operations', () => {
   test.each([
     { end: 'SUCCEEDED', code: 0 },
     { end: 'FAILED', code: 1 },
+    { end: 'CANCELLED', code: 6 },
   ])('tables create --wait follows the operation to $end', async ({ end, code }) => {
     let looks = 0;
     reply = ({ path }) =>
@@ -250,6 +256,52 @@ describe('operations', () => {
     const result = await shardctl(['ops', 'get', 'op-1', '--watch', '--wait-seconds', '1', '--json']);
     expect(result.code).toBe(4);
     expect(result.err).toContain('OPERATION_UNFINISHED');
+  });
+
+  test.each([
+    { what: 'pause', end: 'PAUSED', code: 0 },
+    { what: 'resume', end: 'SUCCEEDED', code: 0 },
+    { what: 'cancel', end: 'CANCELLED', code: 0 },
+    { what: 'cancel', end: 'FAILED', code: 1 },
+    { what: 'redrive', end: 'SUCCEEDED', code: 0 },
+    { what: 'redrive', end: 'FAILED', code: 1 },
+  ])('$what --watch that comes to $end ends with $code', async ({ what, end, code }) => {
+    reply = ({ method }) => ({ status: 200, body: operation(method === 'POST' ? 'RUNNING' : end) });
+    const result = await shardctl(['operations', what, 'op-1', '--watch']);
+    expect(result.code).toBe(code);
+    expect(received[0]).toMatchObject({ method: 'POST', path: `/operations/op-1/${what}` });
+    expect(received[0]?.idempotencyKey).toMatch(/^shardctl-/);
+  });
+
+  test('a request that is refused ends with 1 and says why', async () => {
+    reply = () => problem(409, 'NOT_CANCELLABLE');
+    const result = await shardctl(['operations', 'cancel', 'op-1']);
+    expect(result).toMatchObject({ code: 1, out: '' });
+    expect(result.err).toContain('[NOT_CANCELLABLE]');
+  });
+
+  test('progress is one line that changes on a terminal, a line for each change elsewhere', async () => {
+    let looks = 0;
+    const waiting = { ...operation('RUNNING'), waiting_on: 'replicas on node-101', eta_seconds: 12 };
+    reply = () => ({ status: 200, body: looks++ % 2 === 0 ? waiting : operation('SUCCEEDED') });
+    const running = 'create-table RUNNING 1/2 shards, about 12 s left (waiting: replicas on node-101)';
+    const done = 'create-table SUCCEEDED 1/2 shards';
+    const lines = await shardctl(['operations', 'get', 'op-1', '--watch']);
+    expect(lines.err).toBe(`${running}\n${done}\n`);
+    const line = await shardctl(['operations', 'get', 'op-1', '--watch'], { terminal: true });
+    expect(line.err).toBe(`\r\u001b[K${running}\r\u001b[K${done}\n`);
+    expect(line.out).toBe(lines.out);
+  });
+
+  test('parts, with what became of each', async () => {
+    const part = { number: 0, value: { shard: 's' }, status: 'SKIPPED', child_id: null, reason: 'SHARD_BUSY' };
+    reply = () => ({
+      status: 200,
+      body: { parts: [{ ...part, updated_at: '2026-01-01T00:00:00.000Z' }], next_cursor: null },
+    });
+    const result = await shardctl(['operations', 'parts', 'op-1']);
+    expect(received[0]).toMatchObject({ method: 'GET', path: '/operations/op-1/parts' });
+    expect(result.out).toContain('SHARD_BUSY');
   });
 });
 
