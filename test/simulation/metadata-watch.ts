@@ -11,7 +11,8 @@ import type { NodeId, PackId } from '../../shared/domain/ids.ts';
 import type { LivenessRecord } from '../../shared/domain/lease.ts';
 import { mergeLiveness } from '../../shared/domain/liveness-pack.ts';
 import type { LivenessPack } from '../../shared/domain/liveness-pack.ts';
-import type { TableRecord } from '../../shared/domain/records.ts';
+import { checkOperationTransition } from '../../shared/domain/operation-invariants.ts';
+import type { OperationRecord, TableRecord } from '../../shared/domain/records.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import type { StoredItem } from '../../shared/ports.ts';
 import { entities } from '../../shared/store/entities.ts';
@@ -75,6 +76,11 @@ export class MetadataWatch {
       } else if (table === 'liveness' && pk.startsWith('L#')) this.ownItemPut(write.before, write.after, leases);
       else if (table === 'liveness' && pk.startsWith('K#')) this.packPut(write.after, leases);
       else if (table === 'catalog' && sk.startsWith('T#')) this.tableChanged(write.before, write.after);
+      else if (table === 'operations' && pk === 'OPERATIONS' && write.after !== null) {
+        const decode = (item: StoredItem): OperationRecord => entities.operation.codec.decode(item.body);
+        const before = write.before === null ? null : decode(write.before);
+        checkOperationTransition(before, decode(write.after)).forEach(this.report);
+      }
     }
     this.boundsChanged(put, deleted);
     // After all writes of the commit: a lease that moves is in both of its items.
@@ -244,9 +250,12 @@ export class MetadataWatch {
 
   /** I-16: what is audited commits with its audit entry. Which kinds are not is written at `UnauditedKind` in shared/ports.ts. */
   private checkAudit(writes: readonly CommittedWrite[]): void {
+    // Derived indexes apart: roots, and the rows of owned shards, which name what a descriptor says.
     const audited = writes.find(
       ({ key }) =>
-        (key.table === 'topology' && !key.pk.startsWith('R#')) || key.table === 'catalog' || key.table === 'access',
+        (key.table === 'topology' && !key.pk.startsWith('R#') && key.pk !== 'OWNED_SHARDS') ||
+        key.table === 'catalog' ||
+        key.table === 'access',
     );
     if (audited === undefined) return;
     if (writes.some(({ key }) => key.table === 'events' && key.sk.startsWith('A#'))) return;

@@ -141,7 +141,8 @@ describe('an operation from a plan', () => {
   });
 
   test('starts as long as what it was made from stands, and is refused after', () =>
-    withShard(async ({ world: { deps, shard: read } }, shard) => {
+    withShard(async ({ world }, shard) => {
+      const { deps } = world;
       expect(await startOperation(deps, ADMIN, request(shard))).toMatchObject({
         ok: true,
         value: { status: 'PENDING', plan: { moves: 1 } },
@@ -151,7 +152,7 @@ describe('an operation from a plan', () => {
         ok: false,
         error: { kind: 'PLAN_STALE', fault: { code: 'PLAN_STALE', detail: { shard_id: shard.shardId } } },
       });
-      expect(await startOperation(deps, ADMIN, request(await read(shard.shardId)))).toMatchObject({ ok: true });
+      expect(await startOperation(deps, ADMIN, request(await world.shard(shard.shardId)))).toMatchObject({ ok: true });
     }));
 
   test('is refused when it moves between the look and the commit', () =>
