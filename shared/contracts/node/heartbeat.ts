@@ -69,6 +69,13 @@ const shardStatsSchema = z.strictObject({
   rows: counterSchema,
   /** Log entries that the slowest other replica is behind; 0 for followers. */
   lag_entries: counterSchema,
+  /** Requests of clients a second since the last statistics, by kind. */
+  reads_per_second: z.number().min(0).optional(),
+  writes_per_second: z.number().min(0).optional(),
+  /** Milliseconds a second that the node's thread worked on them: 1,000 is all of it. */
+  busy_ms_per_second: z.number().min(0).optional(),
+  /** A key that would divide the load, and its share left of it, by a sample of the keys asked for. Missing: no such key, or few requests. */
+  load_split: z.strictObject({ key: keySchema, left_share: z.number().min(0).max(1) }).optional(),
 });
 
 /** Shards named in one heartbeat: the busiest and the changed (DESIGN section 5). */
@@ -91,6 +98,11 @@ export const heartbeatRequestSchema = z.strictObject({
       bytes: counterSchema,
       requests_per_second: z.number().min(0),
       fsync_ms_p99: z.number().min(0),
+      /** Slowest hundredth of the clients' requests, from arrival to answer, since the last statistics. */
+      client_ms_p99: z.number().min(0).optional(),
+      /** How long a shard could not be served while it was forked (S1): over the last forks; missing before the first. */
+      split_lock_ms_p99: z.number().min(0).optional(),
+      split_lock_ms_max: z.number().min(0).optional(),
       busiest: z.array(shardStatsSchema).max(HEARTBEAT_SHARDS_MAX),
     })
     .optional(),
