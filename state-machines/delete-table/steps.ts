@@ -1,5 +1,6 @@
 import { encodedKey, tableId, tableName } from '../../shared/domain/ids.ts';
 import type { EncodedKey, TableId, TableName } from '../../shared/domain/ids.ts';
+import type { TableRecord } from '../../shared/domain/records.ts';
 import type { Deps, Stored } from '../../shared/ports.ts';
 import {
   ACKNOWLEDGED,
@@ -13,7 +14,7 @@ import {
   TERMINAL,
   textOf,
 } from '../step.ts';
-import type { OperationMachine, StepFunction, StepInput } from '../step.ts';
+import type { OperationMachine, OperationPatch, StepFunction, StepInput } from '../step.ts';
 import { removalDrafts, removeTold, sendAndWait } from '../table-shards.ts';
 
 /**
@@ -46,6 +47,14 @@ async function load(deps: Deps, input: StepInput): Promise<Work | 'ENDED'> {
 const removeReplicas: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
   if (work === 'ENDED') return endWait(deps, input);
+  const stored = await deps.records.get('table', { table: work.table });
+  if (stored?.value.tableId === work.tableId && stored.value.operationId !== input.operationId) {
+    await saveOperation(deps, work.operation, takenOver(stored.value), {
+      name: 'remove-replicas',
+      detail: 'taken over',
+    });
+    return endWait(deps, input);
+  }
   const { told, toLive, toDown } = await removalDrafts(deps, work.tableId);
   await saveOperation(
     deps,
@@ -84,7 +93,10 @@ const finish: StepFunction = async (deps, input) => {
   if (work === 'ENDED') return DONE;
   const { total, unit } = work.operation.value.progress;
   const stored = await deps.records.get('table', { table: work.table });
-  const ours = stored !== null && stored.value.tableId === work.tableId;
+  const ours =
+    stored !== null &&
+    stored.value.tableId === work.tableId &&
+    stored.value.operationId === work.operation.value.operationId;
   await saveOperation(
     deps,
     work.operation,
@@ -115,12 +127,22 @@ const finish: StepFunction = async (deps, input) => {
   return DONE;
 };
 
+/** A deletion that failed and was asked for anew before it was redriven: the newer operation has the table. */
+const takenOver = ({ table, operationId }: TableRecord): OperationPatch => ({
+  status: 'FAILED',
+  waitingOn: null,
+  error: { code: 'TABLE_TAKEN_OVER', message: `Operation ${operationId} works on table ${table} now; see there.` },
+});
+
 /** Cancelled before the first replica went: the table serves again. */
 const rollBack: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
   if (work === 'ENDED') return DONE;
   const stored = await deps.records.get('table', { table: work.table });
-  const ours = stored !== null && stored.value.tableId === work.tableId;
+  const ours =
+    stored !== null &&
+    stored.value.tableId === work.tableId &&
+    stored.value.operationId === work.operation.value.operationId;
   await endRolledBack(
     deps,
     work.operation,

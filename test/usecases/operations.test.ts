@@ -277,6 +277,25 @@ describe('redrive', () => {
       await expectTable(operations);
     }));
 
+  test('a deletion that another one has taken over: it says so, and leaves it alone', () =>
+    operationStory(async (operations) => {
+      await operations.idle(await create(operations));
+      failing(operations, 'remove-shards');
+      const first = await remove(operations);
+      await operations.idle(first);
+      healthy(operations);
+      before(operations, 'remove-shards', async (id) => {
+        await asked(operations, 'pauseOperation', id);
+      });
+      const second = await remove(operations);
+      await operations.idle(second);
+      await asked(operations, 'redriveOperation', first);
+      expect(await operations.idle(first)).toMatchObject({ status: 'FAILED', error: { code: 'TABLE_TAKEN_OVER' } });
+      await asked(operations, 'resumeOperation', second);
+      expect(await operations.idle(second)).toMatchObject({ status: 'SUCCEEDED' });
+      await expectNothing(operations);
+    }));
+
   test.each(DELETE_STEPS.slice(1))('delete-table that failed at %s goes on from what stands', (step) =>
     operationStory(async (operations) => {
       await operations.idle(await create(operations));
