@@ -9,6 +9,7 @@ import type { BrakeReading } from '../domain/brake.ts';
 import { fenceDeadlineMs, isExpired, isHeld, isMarkedExpired, observe } from '../domain/detector.ts';
 import type { Observations } from '../domain/detector.ts';
 import type { NodeId } from '../domain/ids.ts';
+import { DRIFT_BOUND_MS, LEASE_PROFILES } from '../domain/lease.ts';
 import type { LivenessRecord } from '../domain/lease.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
 import type { Deps } from '../ports.ts';
@@ -81,6 +82,8 @@ export async function runDetector(deps: Deps, options: DetectorOptions = {}): Pr
     lastBrakedFenceMs: Number.NEGATIVE_INFINITY,
   };
   const startMs = deps.clock.monotonicMs();
+  // L2: only then can a lease that stood still since the first read be found expired.
+  const readyMs = LEASE_PROFILES[deps.settings.leaseProfile].leaseMs + DRIFT_BOUND_MS;
   const endMs = startMs + (options.runForMs ?? LOOP_MS);
   const stopped = (): boolean => options.signal?.aborted === true;
   for (let tick = 0; !stopped(); tick++) {
@@ -90,17 +93,22 @@ export async function runDetector(deps: Deps, options: DetectorOptions = {}): Pr
     if (nowMs < tickMs) await deps.timers.sleep(tickMs - nowMs, options.signal);
     if (stopped()) break;
     if (deps.clock.monotonicMs() >= tickMs + TICK_MS) continue; // this tick's time is over
-    await runTick(loop, tick, Math.min(tickMs + TICK_MS, endMs));
+    const observedMs = deps.clock.monotonicMs() - startMs;
+    await runTick(loop, tick, { untilMs: Math.min(tickMs + TICK_MS, endMs), ready: observedMs >= readyMs });
   }
   await attempt(loop, 'release', () => loop.lease.release());
   await Promise.race([Promise.all(loop.work), deps.timers.sleep(FINISH_MS)]);
 }
 
-async function runTick(loop: Loop, tick: number, untilMs: number): Promise<void> {
+async function runTick(
+  loop: Loop,
+  tick: number,
+  { untilMs, ready }: { readonly untilMs: number; readonly ready: boolean },
+): Promise<void> {
   const { deps } = loop;
   const [items, acts] = await Promise.all([
     attempt(loop, 'read-liveness', () => readAllLiveness(deps)),
-    attempt(loop, 'detector-lease', () => loop.lease.beat()),
+    attempt(loop, 'detector-lease', () => loop.lease.beat(ready)),
     tick % ZONES_EVERY_TICKS === 0 ? attempt(loop, 'read-zones', () => readZones(loop)) : null,
   ]);
   if (items === null) {

@@ -11,8 +11,11 @@ import type { Deps, Stored } from '../ports.ts';
 export const DETECTOR_LEASE_MS = 2_000;
 
 export interface DetectorLease {
-  /** Call once a tick. True if this loop acts in this tick. */
-  beat(): Promise<boolean>;
+  /**
+   * Call once a tick. True if this loop acts in this tick. `ready`: it has observed every sequence for long enough to fence at once. One that
+   * is not leaves a released lease to a standby that is: it takes it only when nobody did for DETECTOR_LEASE_MS.
+   */
+  beat(ready: boolean): Promise<boolean>;
   /** The record as last seen, with the brake that the acting loop left. */
   readonly brake: DetectorRecord['brake'];
   /** Writes the brake; ignored unless this loop acts. */
@@ -43,7 +46,7 @@ export function createDetectorLease(deps: Deps, holder: string): DetectorLease {
     setBrake(next) {
       brake = next;
     },
-    async beat() {
+    async beat(ready) {
       const stored = await deps.records.get('detector', {});
       const record = stored?.value ?? null;
       if (record !== null && mine !== null && record.token === mine && record.holder === holder) {
@@ -54,7 +57,7 @@ export function createDetectorLease(deps: Deps, holder: string): DetectorLease {
       mine = null;
       brake = record?.brake ?? null;
       const nowMs = deps.clock.monotonicMs();
-      if (record !== null && !record.released) {
+      if (record !== null && !(record.released && ready)) {
         if (seen === null || seen.token !== record.token || seen.beat !== record.beat) {
           seen = { token: record.token, beat: record.beat, sinceMs: nowMs };
           return false;

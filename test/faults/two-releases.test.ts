@@ -141,7 +141,7 @@ test('nodes, leases, tables, leaders and operations: read, changed, written back
     expect((await world.records.get('node', { nodeId: nodeId(follower.nodeId) }))?.value.port).toBe(7100);
 
     const lease = createDetectorLease(world.deps, 'loop-1');
-    for (let beats = 0; beats < 3; beats++) await lease.beat();
+    for (let beats = 0; beats < 3; beats++) await lease.beat(true);
     await lease.release();
     await world.call('createJoinToken', createJoinToken, { body: {} });
 

@@ -48,6 +48,18 @@ describe('the detector under virtual time (L2, L5)', () => {
     expect(run.fences().map(({ node }) => node)).toEqual(['node-1']);
   });
 
+  test('a loop that has just begun leaves a released lease to the standby that has seen every sequence', async () => {
+    run = await detectorRun({ nodes: 5, zones: 3 });
+    run.startDetector({ runForMs: 30_000 });
+    await run.until(10_500);
+    run.startDetector();
+    run.stopNodeAt(1, 28_000);
+    await run.until(30_050);
+    run.startDetector(); // its first tick comes before the standby's next one
+    await run.until(28_000 + FENCE_MS_MAX);
+    expect(run.fences().map(({ node }) => node)).toEqual(['node-1']);
+  });
+
   test('a detector that dies without a word is replaced within its lease; the fence is late by no more than that', async () => {
     run = await detectorRun({ nodes: 5, zones: 3 });
     const first = run.startDetector();
