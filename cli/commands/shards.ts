@@ -2,8 +2,16 @@ import type { Command } from 'commander';
 import { routeCalls } from '../../shared/contracts/api/routes.ts';
 import { shardCalls } from '../../shared/contracts/api/shards.ts';
 import type { Run } from '../program.ts';
+import { printStarted, withWatch } from './operations.ts';
+import type { WatchOptions } from './operations.ts';
 import { limitOption } from '../program.ts';
 import { collect, printFields, printTable, showKey, tellMore } from '../output.ts';
+
+interface MoveOptions extends WatchOptions {
+  readonly to: string;
+  readonly from?: string;
+  readonly dryRun?: boolean;
+}
 
 export function addShardCommands(program: Command, run: Run): void {
   const shards = program.command('shards').description('shards and their leaders');
@@ -85,6 +93,35 @@ export function addShardCommands(program: Command, run: Run): void {
           idempotencyKey: context.newIdempotencyKey(),
         });
         printFields(context, answer, { message: answer.message, epoch: answer.epoch, generation: answer.generation });
+      }),
+    );
+  withWatch(shards.command('move <shard>'))
+    .description('move one replica to another node (an operation)')
+    .requiredOption('--to <node>', 'node that takes the replica')
+    .option('--from <node>', 'node whose replica leaves; default: the one that helps the balance most')
+    .option('--dry-run', 'show what would be done, and do nothing')
+    .action(
+      run(async (context, options: MoveOptions, shard: string) => {
+        const answer = await context.call(shardCalls.moveShard.response, {
+          method: 'POST',
+          path: `/shards/${encodeURIComponent(shard)}/move`,
+          body: {
+            target_node_id: options.to,
+            ...(options.from === undefined ? {} : { source_node_id: options.from }),
+            ...(options.dryRun === true ? { dry_run: true } : {}),
+          },
+          idempotencyKey: context.newIdempotencyKey(),
+        });
+        const { plan, operation_id } = answer;
+        const shown = {
+          message: answer.message,
+          from: `${plan.source_node_id}${plan.transfers_leader ? ' (leader: the leadership is transferred first)' : ''}`,
+          to: plan.target_node_id,
+          bytes: plan.bytes,
+          generation: plan.generation,
+        };
+        if (operation_id === null) printFields(context, answer, shown);
+        else await printStarted(context, options, { ...shown, operation_id });
       }),
     );
   program

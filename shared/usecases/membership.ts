@@ -24,7 +24,10 @@ export interface Owner {
 
 export type NodeNotFound = { readonly code: 'NODE_NOT_FOUND' };
 
-/** Lists a LAGGING replica (R4). `leaving`: replicas that the same operation will remove, whose zones become free. */
+/**
+ * Lists a LAGGING replica (R4). `leaving`: replicas that the same operation will remove, whose zones become free. Void from the moment at
+ * which the operation begins to undo: a replica that was taken back is never listed again.
+ */
 export async function addReplica(
   deps: Deps,
   principal: Principal,
@@ -36,7 +39,19 @@ export async function addReplica(
   return changeDescriptor<AddRefusal | NodeNotFound>(
     deps,
     owner.shardId,
-    { principal, action: 'REPLICA_ADDED', detail: { operation_id: operationId, replica: replicaId, node: nodeId } },
+    {
+      principal,
+      action: 'REPLICA_ADDED',
+      detail: { operation_id: operationId, replica: replicaId, node: nodeId },
+      checks: () => [
+        {
+          kind: 'check',
+          entity: 'operation',
+          id: { operationId },
+          when: [{ kind: 'equals', field: 'undoing', value: false }],
+        },
+      ],
+    },
     async (shard) => {
       const target = await readTarget(deps, shard, nodeId);
       if (target === null) return err({ code: 'NODE_NOT_FOUND' });

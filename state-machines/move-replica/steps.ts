@@ -87,6 +87,31 @@ async function waitFor(
   return { next: phase, wait_seconds: seconds };
 }
 
+/**
+ * The answer of a step that is not at hand: invoked twice, or so late that the operation is in another phase or being undone. It has no
+ * effect any more. Null: it is at hand.
+ */
+function replayed(work: Work, tag: Phase): StepResult | null {
+  const { phase } = work.state;
+  if (work.operation.value.undoing) return { next: 'roll-back' };
+  // The wait for the nodes ends without a step of its own: the first look at the copies begins their phase.
+  if (phase === tag || (tag === 'await-in-sync' && phase === 'create-replicas')) return null;
+  const tags = ANSWERS[tag];
+  return { next: tags.find((next) => next === phase) ?? tags.at(-1) ?? DONE.next };
+}
+
+/** Tags of each step, the usual way on last. */
+const ANSWERS: Readonly<Record<Phase, readonly string[]>> = {
+  claim: ['add-replicas'],
+  'add-replicas': ['move-leader', 'create-replicas'],
+  'create-replicas': ['acknowledged'],
+  'await-in-sync': ['await-in-sync', 'move-leader'],
+  'move-leader': ['move-leader', 'remove-replicas'],
+  'remove-replicas': ['remove-replicas', 'move-leader', 'forget'],
+  forget: ['forget', 'release'],
+  release: [],
+};
+
 const LOST: StepError = {
   code: 'SHARD_LOST',
   message: 'The shard was deleted, or taken from the operation. Nothing is left to do for it.',
@@ -95,6 +120,8 @@ const LOST: StepError = {
 const claim: StepFunction = async (deps, input) => {
   const work = await loadWork(deps, input);
   if (work === 'ENDED') return DONE;
+  const late = replayed(work, 'claim');
+  if (late !== null) return late;
   const { shardId } = work.input;
   const claimed = await claimShard(deps, BY, shardId, { kind: 'CHANGING_REPLICAS', operationId: input.operationId });
   if (!claimed.ok) {
@@ -125,6 +152,8 @@ const sameReplicas = (shard: ShardDescriptor, seen: readonly ReplicaId[]): boole
 const addReplicas: StepFunction = async (deps, input) => {
   const work = await loadWork(deps, input);
   if (work === 'ENDED') return DONE;
+  const late = replayed(work, 'add-replicas');
+  if (late !== null) return late;
   if (!owns(work)) return giveUp(deps, work, LOST);
   let shard = work.shard;
   for (const replica of work.state.added) {
@@ -147,6 +176,8 @@ const addReplicas: StepFunction = async (deps, input) => {
 const createReplicas: StepFunction = async (deps, input) => {
   const work = await loadWork(deps, input);
   if (work === 'ENDED') return endWait(deps, input);
+  const late = replayed(work, 'create-replicas');
+  if (late !== null) return endWait(deps, input, late);
   const { shard } = work;
   if (shard === null || !owns(work)) return endWait(deps, input, await giveUp(deps, work, LOST));
   const nodes = work.state.added.map((one) => one.nodeId).join(', ');
@@ -164,6 +195,8 @@ const createReplicas: StepFunction = async (deps, input) => {
 const awaitInSync: StepFunction = async (deps, input) => {
   const loaded = await loadWork(deps, input);
   if (loaded === 'ENDED') return DONE;
+  const late = replayed(loaded, 'await-in-sync');
+  if (late !== null) return late;
   const { shard } = loaded;
   if (shard === null || !owns(loaded)) return giveUp(deps, loaded, LOST);
   // The wait for the nodes ended without a step of its own: the first look begins this phase.
@@ -196,6 +229,8 @@ const progress = (work: Work, done: number): OperationPatch => {
 const moveLeader: StepFunction = async (deps, input) => {
   const work = await loadWork(deps, input);
   if (work === 'ENDED') return DONE;
+  const late = replayed(work, 'move-leader');
+  if (late !== null) return late;
   const { shard } = work;
   if (shard === null || !owns(work)) return giveUp(deps, work, LOST);
   const leavers = leaving(work).map((one) => one.replicaId);
@@ -234,6 +269,8 @@ const moveLeader: StepFunction = async (deps, input) => {
 const removeReplicas: StepFunction = async (deps, input) => {
   const work = await loadWork(deps, input);
   if (work === 'ENDED') return DONE;
+  const late = replayed(work, 'remove-replicas');
+  if (late !== null) return late;
   if (!owns(work)) return giveUp(deps, work, LOST);
   const { replicationFactor } = work.input;
   const minInSync = await changeMinInSync(deps, BY, work.owner, replicationFactor);
@@ -260,6 +297,8 @@ const removeReplicas: StepFunction = async (deps, input) => {
 const forget: StepFunction = async (deps, input) => {
   const work = await loadWork(deps, input);
   if (work === 'ENDED') return DONE;
+  const late = replayed(work, 'forget');
+  if (late !== null) return late;
   const { shard } = work;
   if (shard !== null && work.input.remove.length > 0) {
     const [answer] = await deps.commands.send([draftFor('apply_descriptor', shard, shard.leader)]);
@@ -283,6 +322,8 @@ async function removeCopies(deps: Deps, work: Work): Promise<void> {
 const release: StepFunction = async (deps, input) => {
   const work = await loadWork(deps, input);
   if (work === 'ENDED') return DONE;
+  const late = replayed(work, 'release');
+  if (late !== null) return late;
   const released = await releaseShard(deps, BY, work.input.shardId, input.operationId);
   if (!released.ok) throw new Error(released.error.message);
   const { total, unit } = work.operation.value.progress;
@@ -311,16 +352,6 @@ export const machine: OperationMachine = {
     'roll-back': rollBack,
     fail: failWith(UNFINISHED),
   },
-  answers: {
-    claim: ['add-replicas'],
-    'add-replicas': ['create-replicas', 'move-leader'],
-    'create-replicas': ['acknowledged'],
-    'await-in-sync': ['await-in-sync', 'move-leader'],
-    'move-leader': ['move-leader', 'remove-replicas'],
-    'remove-replicas': ['remove-replicas', 'move-leader', 'forget'],
-    forget: ['forget', 'release'],
-    release: [],
-    'roll-back': ['roll-back'],
-  },
+  answers: { ...ANSWERS, 'roll-back': ['roll-back'] },
   resume: (operation: Stored<'operation'>['value']) => stateOf(operation.state).phase,
 };

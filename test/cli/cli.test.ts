@@ -364,3 +364,50 @@ describe('rows', () => {
     ).toEqual(['a', 'b']);
   });
 });
+
+describe('shards move', () => {
+  const plan = {
+    shard_id: 'shard-1',
+    generation: 7,
+    source_node_id: 'node-101',
+    source_replica_id: 'r-1',
+    target_node_id: 'node-110',
+    transfers_leader: true,
+    bytes: null,
+  };
+  const answer = (operationId: string | null): Reply => ({
+    status: 200,
+    body: { status: 'success', message: 'a message', shard_id: 'shard-1', operation_id: operationId, plan },
+  });
+
+  test('asks for the move and shows its operation', async () => {
+    reply = () => answer('op-1');
+    const { code, out } = await shardctl(['shards', 'move', 'shard-1', '--to', 'node-110', '--from', 'node-101']);
+    expect(code).toBe(0);
+    expect(received).toMatchObject([
+      {
+        method: 'POST',
+        path: '/shards/shard-1/move',
+        body: { target_node_id: 'node-110', source_node_id: 'node-101' },
+      },
+    ]);
+    expect(out).toContain('op-1');
+    expect(out).toContain('the leadership is transferred first');
+  });
+
+  test('--dry-run shows the plan, and no operation', async () => {
+    reply = () => answer(null);
+    const { code, out } = await shardctl(['shards', 'move', 'shard-1', '--to', 'node-110', '--dry-run']);
+    expect(code).toBe(0);
+    expect(received[0]!.body).toEqual({ target_node_id: 'node-110', dry_run: true });
+    expect(out).toContain('node-101');
+    expect(out).not.toContain('operation');
+  });
+
+  test('a refusal is told with its reason', async () => {
+    reply = () => problem(409, 'SHARD_BUSY');
+    const { code, err } = await shardctl(['shards', 'move', 'shard-1', '--to', 'node-110']);
+    expect(code).not.toBe(0);
+    expect(err).toContain('because SHARD_BUSY');
+  });
+});

@@ -183,6 +183,21 @@ beforeAll(async () => {
   });
   await get(`/shards/${first!.shard_id}`);
 
+  // A replica is to move, and is called back before it does.
+  const stranger = players.find(({ id }) => !first!.replicas.includes(id))!;
+  const move = await world.call('POST', `/shards/${first!.shard_id}/move`, {
+    token: admin,
+    body: { target_node_id: stranger.id },
+    idempotencyKey: 'move-replica',
+  });
+  const called = `/operations/${String(move['operation_id'])}`;
+  await world.call('POST', `${called}/cancel`, { token: admin, idempotencyKey: 'cancel-move' });
+  for (let round = 0; (await get(called))['status'] !== 'CANCELLED'; round++) {
+    if (round === 200) throw new Error('the move was not called back');
+    await beats();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
   // A node is fenced, and the loop that did it dies: the reconcile tick elects.
   const silent = players.find((player) => player.id === 'node-5')!;
   silent.alive = false;
