@@ -3,6 +3,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { ControlPlane, Environment, LeaseView, PeerNetwork } from '../ports.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Reporter } from './reporter.ts';
+import type { SnapshotThrottle } from './snapshot-throttle.ts';
 import type { SplitKeySearch } from './split-key.ts';
 import type { Splits } from './splits.ts';
 import type { Statistics } from './statistics.ts';
@@ -58,6 +59,7 @@ export interface HostContext {
   readonly splits: Splits;
   readonly splitKeys: SplitKeySearch;
   readonly statistics: Statistics;
+  readonly snapshots: SnapshotThrottle;
 }
 
 /** Runs a background task whose failure is a bug: it is logged, and the rest of the node goes on. */

@@ -59,6 +59,7 @@ export class DataAccess {
     const denied = denies(caller, parsed.value);
     if (denied !== null) return refusalAnswer(denied);
     const answer = await this.answer(parsed.value, fromMs);
+    this.context.statistics.answered(this.context.env.clock.monotonicMs() - fromMs);
     return answer.ok ? { status: 200, body: answer.value } : refusalAnswer(answer.error);
   }
 
@@ -90,6 +91,7 @@ export class DataAccess {
     const serving = this.serving(request);
     if (!serving.ok) return serving;
     const result = look(serving.value);
+    serving.value.replica.load.busy(this.context.env.clock.monotonicMs() - fromMs);
     // The moment that counts is the check's: a process frozen right after it answers late, but what was true then.
     const checkedMs = this.context.env.clock.monotonicMs();
     const barred = this.barred(serving.value);
@@ -98,16 +100,20 @@ export class DataAccess {
     return result;
   }
 
-  private get({ leadership, descriptor, meta }: Serving, key: string): Result<GetRowResponse, Refusal> {
+  private get({ replica, leadership, descriptor, meta }: Serving, key: string): Result<GetRowResponse, Refusal> {
     const encoded = keyInShard(descriptor, key, 'key');
     if (!encoded.ok) return this.withRoute(encoded.error, descriptor);
+    replica.load.request('READ', encoded.value);
     const row = this.context.engine.row(meta, encoded.value, leadership.commitSeq());
     const { epoch } = leadership;
     if (row === undefined || row.value === null) return ok({ found: false, value: null, timestamp: null, epoch });
     return ok({ found: true, value: valueOf(row.value), timestamp: formatTimestamp(row.at), epoch });
   }
 
-  private scan({ leadership, descriptor, meta }: Serving, request: ScanRequest): Result<ScanResponse, Refusal> {
+  private scan(
+    { replica, leadership, descriptor, meta }: Serving,
+    request: ScanRequest,
+  ): Result<ScanResponse, Refusal> {
     let from: string = descriptor.start_key;
     if (request.start_key !== null && request.start_key !== '') {
       const start = keyInShard(descriptor, request.start_key, 'start_key');
@@ -120,6 +126,7 @@ export class DataAccess {
       if (!end.ok) return end;
       if (to === null || Buffer.compare(Buffer.from(end.value), Buffer.from(to)) < 0) to = end.value;
     }
+    replica.load.request('READ', from);
     const found = this.collect(meta, { from, to }, leadership.commitSeq(), request.limit);
     const shown = (key: string): string => decodeKey(descriptor.key_type, encodedKey(key));
     return ok({
@@ -170,6 +177,8 @@ export class DataAccess {
     const changes = changesOf(descriptor, data);
     if (!changes.ok) return this.withRoute(changes.error, descriptor);
     const content = JSON.stringify(changes.value.map(({ key, value }) => [key, value]));
+    const { replica } = serving.value;
+    replica.load.request('WRITE', changes.value[0]?.key ?? descriptor.start_key);
     const { tuning } = this.context;
     const bytes = content.length;
     if (
@@ -179,6 +188,7 @@ export class DataAccess {
       return err({ code: 'THROTTLED', message: 'too many writes in flight', retryAfterMs: THROTTLE_RETRY_MS });
     this.writesInFlight++;
     this.bytesInFlight += bytes;
+    replica.load.busy(this.context.env.clock.monotonicMs() - fromMs);
     try {
       const outcome = await leadership.write({
         writeId: data.request.write_id,
@@ -209,7 +219,6 @@ export class DataAccess {
     const descriptor = replica.descriptor();
     if (descriptor.table !== request.table || descriptor.state.kind === 'DELETING')
       return err({ code: 'SHARD_UNKNOWN', message: 'the table has no such shard' });
-    replica.requests++;
     if (request.epoch > descriptor.epoch) {
       // The client knows more: the node reads the descriptor itself, and may find that it leads (R6).
       this.context.refresh(request.shard_id);

@@ -121,7 +121,14 @@ export class Follower {
     if (replica.isSplitting() || !sameBounds(replica.descriptor(), descriptor)) return boundsMismatch;
     const meta = engine.replica(shard_id) ?? promised.value;
     replica.endSession();
-    replica.session = { sessionId: request.session_id, epoch, nodeEpoch: now.nodeEpoch, loading: false, staging: null };
+    replica.session = {
+      sessionId: request.session_id,
+      epoch,
+      nodeEpoch: now.nodeEpoch,
+      loading: false,
+      loaded: null,
+      staging: null,
+    };
     replica.heard();
     return {
       status: 200,
@@ -171,6 +178,11 @@ export class Follower {
     const { replica, session } = entered;
     const outOfOrder: Refusal = { code: 'SNAPSHOT_OUT_OF_ORDER', message: 'start the snapshot again' };
     if (session.loading) return refuse(outOfOrder);
+    const taken = session.loaded ?? session.staging;
+    const lastTaken = taken === null ? -1 : 'chunk' in taken ? taken.chunk : taken.nextChunk - 1;
+    // Its answer was lost.
+    if (taken?.snapshotId === request.snapshot_id && lastTaken === request.chunk)
+      return { status: 200, body: { next_chunk: request.chunk + 1 } };
     const restart = request.chunk === 0 && session.staging?.snapshotId !== request.snapshot_id;
     if (restart && session.staging !== null) {
       engine.releaseStaging(session.staging.storageId);
@@ -220,7 +232,9 @@ export class Follower {
     if (request.last) {
       engine.releaseStaging(done.value);
       session.staging = null;
+      session.loaded = { snapshotId: request.snapshot_id, chunk: request.chunk };
     } else {
+      session.loaded = null;
       session.staging = {
         snapshotId: request.snapshot_id,
         storageId: done.value,

@@ -19,6 +19,7 @@ import { Reporter } from './reporter.ts';
 import { RowCounter } from './row-counter.ts';
 import { ShardReplica } from './shard-replica.ts';
 import { SilentLeaders } from './silent-leaders.ts';
+import { SnapshotThrottle } from './snapshot-throttle.ts';
 import { SplitKeySearch } from './split-key.ts';
 import { Splits } from './splits.ts';
 import { Statistics } from './statistics.ts';
@@ -87,6 +88,7 @@ class Host implements ReplicationHost, ReplicaRegistry {
       commits: new GroupCommit(engine, env),
       reporter: new Reporter(env, controlPlane),
       observer: options.observer ?? {},
+      snapshots: new SnapshotThrottle(env, tuning.snapshotBytesPerSecond),
       selfFencing: options.unsafeWithoutSelfFencing !== true,
       refresh: (shardId) => this.reads.read(shardId),
       adopt: (descriptor) => this.find(descriptor.shard_id)?.adopt(descriptor),

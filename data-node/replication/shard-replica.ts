@@ -1,5 +1,6 @@
 import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
 import type { StepDownReceipt } from '../../shared/contracts/node/commands.ts';
+import { covers } from '../engine/key-range.ts';
 import type { StorageError } from '../engine/storage-error.ts';
 import type { ReplicaMeta } from '../engine/types.ts';
 import { err, ok } from '../../shared/domain/result.ts';
@@ -7,6 +8,7 @@ import type { Result } from '../../shared/domain/result.ts';
 import { spawn } from './context.ts';
 import type { HostContext } from './context.ts';
 import { mayLead } from './leader-log.ts';
+import { ShardLoad } from './shard-load.ts';
 import { Leadership } from './leadership.ts';
 import { takesRightPartAway } from './splits.ts';
 
@@ -18,6 +20,8 @@ export interface FollowerSession {
   readonly nodeEpoch: number;
   /** A chunk of a snapshot is being written. */
   loading: boolean;
+  /** The last snapshot that was taken as a whole, and its last chunk: a repetition changes nothing. */
+  loaded: { readonly snapshotId: string; readonly chunk: number } | null;
   /** A snapshot that is being loaded. */
   staging: {
     readonly snapshotId: string;
@@ -48,14 +52,14 @@ export class ShardReplica {
   /** Next report of a silent leader, and the pause after it. */
   reportDueMs = Infinity;
   reportPauseMs = 0;
-  /** Requests of clients since the last statistics. */
-  requests = 0;
+  readonly load: ShardLoad;
 
   constructor(context: HostContext, meta: ReplicaMeta) {
     this.context = context;
     this.shardId = meta.shardId;
     this.replicaId = meta.replicaId;
     this.known = meta.descriptor;
+    this.load = new ShardLoad(context.env.random);
     this.lastHeardMs = 0;
     this.heard();
   }
@@ -130,6 +134,8 @@ export class ShardReplica {
     this.endSession();
     const leadership = this.leadership();
     this.known = descriptor;
+    const { start_key: from, end_key: to } = descriptor;
+    this.load.forget((key) => !covers({ from, to }, key));
     if (leadership !== null && descriptor.epoch > leadership.epoch) leadership.end();
     else leadership?.apply(descriptor);
     this.considerLeading();

@@ -21,7 +21,13 @@ interface Destination {
   readonly wanted: () => boolean;
 }
 
-type Chunk = Pick<SnapshotRequest, 'rows' | 'writes' | 'last'>;
+interface Chunk {
+  readonly content: Pick<SnapshotRequest, 'rows' | 'writes' | 'last'>;
+  readonly bytes: number;
+}
+
+/** Bytes that one write id takes in a chunk, about. */
+const WRITE_RECORD_BYTES = 150;
 
 /** Rows looked at for one chunk: a page of values of the largest size would hold 250 MB, so pages are small. */
 const SCAN_ROWS = 64;
@@ -45,7 +51,7 @@ export async function sendSnapshot(
   const at = { epoch, seq };
   const atTime = engine.entries(start, seq, { entries: 1, bytes: 0 })[0]?.at ?? start.lastAt;
   const unpin = owner.pin(seq + 1);
-  const deadlineMs = env.clock.monotonicMs() + tuning.snapshotMsMax;
+  let deadlineMs = env.clock.monotonicMs() + tuning.snapshotMsMax;
   const snapshotId = env.random.hex(12);
   try {
     const chunks = readChunks(context, start, seq);
@@ -55,25 +61,34 @@ export async function sendSnapshot(
       if (env.clock.monotonicMs() > deadlineMs) return gone('it took too long');
       const chunk = chunks.next();
       if (chunk.done === true) return ok(at);
-      const answer = await callPeer(
-        peers,
-        to.address,
-        {
-          verb: 'snapshot',
-          timeoutMs: tuning.snapshotChunkTimeoutMs,
-          body: {
-            session_id: to.sessionId,
-            shard_id: owner.shardId,
-            epoch: owner.epoch,
-            snapshot_id: snapshotId,
-            chunk: number,
-            at,
-            at_time: toWireTime(atTime),
-            ...chunk.value,
+      deadlineMs += await context.snapshots.take(chunk.value.bytes);
+      const send = () =>
+        callPeer(
+          peers,
+          to.address,
+          {
+            verb: 'snapshot',
+            timeoutMs: tuning.snapshotChunkTimeoutMs,
+            body: {
+              session_id: to.sessionId,
+              shard_id: owner.shardId,
+              epoch: owner.epoch,
+              snapshot_id: snapshotId,
+              chunk: number,
+              at,
+              at_time: toWireTime(atTime),
+              ...chunk.value.content,
+            },
           },
-        },
-        snapshotResponseSchema,
-      );
+          snapshotResponseSchema,
+        );
+      let answer = await send();
+      for (let attempt = 1; !answer.ok && answer.error.code === 'UNREACHABLE' && to.wanted(); attempt++) {
+        if (attempt === tuning.snapshotChunkAttempts) break;
+        // The follower takes a chunk once, however often it arrives.
+        await env.timers.sleep(tuning.retryMs * 2 ** attempt);
+        answer = await send();
+      }
       if (!answer.ok) return answer;
     }
   } finally {
@@ -87,11 +102,8 @@ function* readChunks(context: HostContext, meta: ReplicaMeta, atSeq: number): Ge
   let rows: RowVersion[] = [];
   let bytes = 0;
   const chunk = (): Chunk => {
-    const full: Chunk = {
-      rows: rows.map((row) => ({ key: row.key, seq: row.seq, at: toWireTime(row.at), value: row.value })),
-      writes: [],
-      last: false,
-    };
+    const sent = rows.map((row) => ({ key: row.key, seq: row.seq, at: toWireTime(row.at), value: row.value }));
+    const full: Chunk = { content: { rows: sent, writes: [], last: false }, bytes };
     rows = [];
     bytes = 0;
     return full;
@@ -116,16 +128,13 @@ function* readChunks(context: HostContext, meta: ReplicaMeta, atSeq: number): Ge
   for (;;) {
     const writes = engine.writes(meta, afterSeq, atSeq, SNAPSHOT_CHUNK_ITEMS_MAX);
     const done = writes.length < SNAPSHOT_CHUNK_ITEMS_MAX;
-    yield {
-      rows: [],
-      writes: writes.map((write) => ({
-        write_id: write.writeId,
-        seq: write.seq,
-        fingerprint: write.fingerprint,
-        at: toWireTime(write.at),
-      })),
-      last: done,
-    };
+    const sent = writes.map((write) => ({
+      write_id: write.writeId,
+      seq: write.seq,
+      fingerprint: write.fingerprint,
+      at: toWireTime(write.at),
+    }));
+    yield { content: { rows: [], writes: sent, last: done }, bytes: sent.length * WRITE_RECORD_BYTES };
     if (done) return;
     afterSeq = writes.at(-1)?.seq ?? atSeq;
   }

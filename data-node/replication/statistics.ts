@@ -7,12 +7,21 @@ type Stats = NonNullable<HeartbeatRequest['stats']>;
 
 /** Times of the last forks kept for the statistics. */
 const SPLIT_LOCKS_MAX = 1_000;
+/** Requests whose time is kept for the p99 between two statistics: the last ones. */
+const ANSWERS_MAX = 4_096;
+
+function p99(samples: readonly number[]): number {
+  const sorted = [...samples].sort((left, right) => left - right);
+  return sorted[Math.ceil(sorted.length * 0.99) - 1] ?? 0;
+}
 
 /** What a node tells of its shards on the slower beat: the sums, and its busiest and changed shards. */
 export class Statistics {
   private readonly context: HostContext;
   private sinceMs: number;
   /** Role and serving of each shard as last told, to find the changed ones. */
+  private answeredMs: number[] = [];
+  private nextAnswered = 0;
   private splitLocksMs: readonly number[] = [];
   private told = new Map<string, string>();
 
@@ -24,6 +33,11 @@ export class Statistics {
   /** The parent's keys could not be served for so long while it was forked (S1). */
   splitLock(lockMs: number): void {
     this.splitLocksMs = [...this.splitLocksMs, lockMs].slice(-SPLIT_LOCKS_MAX);
+  }
+
+  /** A client's request was answered after so long. */
+  answered(ms: number): void {
+    this.answeredMs[this.nextAnswered++ % ANSWERS_MAX] = ms;
   }
 
   /** Counts requests since the last call. */
@@ -42,23 +56,43 @@ export class Statistics {
       const label = `${role} ${serving}`;
       told.set(replica.shardId, label);
       const changed = this.told.get(replica.shardId) !== label;
-      const { requests } = replica;
-      replica.requests = 0;
+      const { reads, writes, busyMs } = replica.load.take();
+      const requests = reads + writes;
+      const split = role === 'LEADER' ? replica.load.split() : null;
       const lag = leadership?.lagEntries() ?? 0;
       const { shardId } = replica;
       const { bytes, rows } = meta;
-      return [{ changed, requests, shard: { shard_id: shardId, role, serving, bytes, rows, lag_entries: lag } }];
+      const shard = {
+        shard_id: shardId,
+        role,
+        serving,
+        bytes,
+        rows,
+        lag_entries: lag,
+        reads_per_second: reads / seconds,
+        writes_per_second: writes / seconds,
+        busy_ms_per_second: busyMs / seconds,
+        ...(split === null ? {} : { load_split: { key: split.key, left_share: split.leftShare } }),
+      };
+      return [{ changed, requests, shard }];
     });
     this.told = told;
     const ranked = [...shards].sort(
       (left, right) => Number(right.changed) - Number(left.changed) || right.requests - left.requests,
     );
+    const answeredMs = this.answeredMs;
+    this.answeredMs = [];
+    this.nextAnswered = 0;
     return {
       shards: shards.length,
       leaders: shards.filter(({ shard }) => shard.role === 'LEADER').length,
       bytes: shards.reduce((sum, { shard }) => sum + shard.bytes, 0),
       requests_per_second: shards.reduce((sum, { requests }) => sum + requests, 0) / seconds,
       fsync_ms_p99: this.context.commits.fsyncMsP99(),
+      client_ms_p99: p99(answeredMs),
+      ...(this.splitLocksMs.length === 0
+        ? {}
+        : { split_lock_ms_p99: p99(this.splitLocksMs), split_lock_ms_max: Math.max(...this.splitLocksMs) }),
       busiest: ranked.slice(0, HEARTBEAT_SHARDS_MAX).map(({ shard }) => shard),
     };
   }

@@ -27,7 +27,11 @@ export interface Tuning {
   readonly writeBytesInFlightMax: number;
   /** A replica is required for acks (R2) once it is at most so many entries behind: the rest arrives within one append. */
   readonly growthLagEntriesMax: number;
-  /** A snapshot that takes longer is given up: it holds back the log's compaction. */
+  /** Bytes of rows that a node sends a second in all of its snapshots together (DESIGN section 7). */
+  readonly snapshotBytesPerSecond: number;
+  /** A lost chunk is sent again so often before the snapshot is begun anew. */
+  readonly snapshotChunkAttempts: number;
+  /** A snapshot that takes longer, waits for its share of the bytes apart, is given up: it holds back the log's compaction. */
   readonly snapshotMsMax: number;
   /** Between two rounds of purging destroyed copies, while there is something to purge, and when there was nothing. */
   readonly purgeMs: number;
@@ -50,6 +54,8 @@ export const DEFAULT_TUNING: Tuning = {
   writesInFlightMax: 4_096,
   writeBytesInFlightMax: 64 * 1024 * 1024,
   growthLagEntriesMax: 256,
+  snapshotBytesPerSecond: 14_000_000,
+  snapshotChunkAttempts: 4,
   snapshotMsMax: 10 * 60_000,
   purgeMs: 250,
   purgeIdleMs: 10_000,

@@ -106,7 +106,7 @@ function statusOf(deps: DispatchDeps): Json {
     incarnation: registration?.incarnation ?? null,
     store_uuid: registration?.storeUuid ?? null,
     lease: deps.agent.lease.held() ? 'HELD' : registration === null ? 'NONE' : 'EXPIRED',
-    ...deps.host.stats(),
+    ...(JSON.parse(JSON.stringify(deps.host.stats())) as Record<string, Json>), // without absent fields
   };
 }
 

@@ -72,7 +72,7 @@ const shardStatsSchema = z.strictObject({
   /** Requests of clients a second since the last statistics, by kind. */
   reads_per_second: z.number().min(0).optional(),
   writes_per_second: z.number().min(0).optional(),
-  /** Milliseconds a second that the node's thread worked on them: 1,000 is all of it. */
+  /** Milliseconds a second that the node's thread worked on them, commits to disk apart as writes share those: 1,000 is all of it. */
   busy_ms_per_second: z.number().min(0).optional(),
   /** A key that would divide the load, and its share left of it, by a sample of the keys asked for. Missing: no such key, or few requests. */
   load_split: z.strictObject({ key: keySchema, left_share: z.number().min(0).max(1) }).optional(),

@@ -1,6 +1,7 @@
 import { openEngine } from '../../../data-node/engine/engine.ts';
 import type { Engine } from '../../../data-node/engine/engine.ts';
 import type { PeerNetwork } from '../../../data-node/ports.ts';
+import type { Tuning } from '../../../data-node/replication/tuning.ts';
 import type { ServeEvent } from '../../../data-node/replication/context.ts';
 import { createShardHost } from '../../../data-node/replication/shard-host.ts';
 import type { ReplicationHost } from '../../../data-node/replication/shard-host.ts';
@@ -41,6 +42,8 @@ export class Cluster {
   private readonly cuts = new Set<string>();
   /** Requests between nodes that get lost, besides the cuts. */
   loses: (message: { readonly to: string; readonly verb: string; readonly shardId: unknown }) => boolean = () => false;
+  /** Answers between nodes that get lost. */
+  losesAnswer: (message: { readonly from: string; readonly verb: string }) => boolean = () => false;
   private writes = 0;
   /** Reports are answered, lost before they arrive, or applied with the answer lost. */
   reportsAre: 'ANSWERED' | 'LOST' | 'APPLIED_UNANSWERED' = 'ANSWERED';
@@ -50,7 +53,13 @@ export class Cluster {
   /** Starts a node over `engine` (its disk) or a new one in memory; registers it, which fences its predecessor. */
   start(
     nodeId: string,
-    options: { engine?: Engine; storeUuid?: string; port?: number; unsafeWithoutSelfFencing?: boolean } = {},
+    options: {
+      engine?: Engine;
+      storeUuid?: string;
+      port?: number;
+      unsafeWithoutSelfFencing?: boolean;
+      tuning?: Partial<Tuning>;
+    } = {},
   ): Engine {
     const engine = options.engine ?? openEngine({ memory: true });
     const process = this.time.processEnvironment({ name: nodeId });
@@ -81,6 +90,7 @@ export class Cluster {
         onServe: (event) => this.served.push({ ...event, nodeId }),
         onFork: (event) => this.forks.push({ ...event, nodeId }),
       },
+      ...(options.tuning === undefined ? {} : { tuning: options.tuning }),
       ...(options.unsafeWithoutSelfFencing === true ? { unsafeWithoutSelfFencing: true } : {}),
     });
     const running: Running = { process, host, engine, registration, leaseHeld: true };
@@ -257,7 +267,7 @@ export class Cluster {
           target.process.deliver(LATENCY_MS, () => {
             this.traffic.push({ from, to, verb, body: request });
             void target.host.handlePeer(verb, request, caller).then((answer) => {
-              if (this.cuts.has(`${to}>${from}`)) return;
+              if (this.cuts.has(`${to}>${from}`) || this.losesAnswer({ from: to, verb })) return;
               const text = JSON.stringify(answer.body);
               process.deliver(LATENCY_MS, () => {
                 timer.cancel();

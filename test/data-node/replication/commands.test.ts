@@ -98,12 +98,39 @@ describe('statistics', () => {
     expect(sums).toMatchObject({ shards: 1, leaders: 1, bytes: 10 });
     expect(sums.requests_per_second).toBeGreaterThan(0);
     expect(busiest).toEqual([
-      { shard_id: SHARD_ID, role: 'LEADER', serving: true, bytes: 10, rows: 1, lag_entries: 0 },
+      {
+        shard_id: SHARD_ID,
+        role: 'LEADER',
+        serving: true,
+        bytes: 10,
+        rows: 1,
+        lag_entries: 0,
+        reads_per_second: 0,
+        writes_per_second: expect.any(Number) as number,
+        busy_ms_per_second: expect.any(Number) as number,
+      },
     ]);
+    expect(busiest[0]?.writes_per_second).toBeCloseTo(sums.requests_per_second);
+    expect(sums.client_ms_p99).toBeGreaterThan(0);
     expect(cluster.host('n2').stats()).toMatchObject({
       leaders: 0,
       busiest: [{ role: 'FOLLOWER', serving: false, rows: 1 }],
     });
+  });
+});
+
+describe('statistics of load', () => {
+  it('name a key that halves the requests, and none for one hot key', async () => {
+    const cluster = await threeNodes();
+    for (const key of 'abcdefgh') await cluster.put('n1', key, 1);
+    for (let i = 0; i < 40; i++) await cluster.get('n1', 'h');
+    const split = (): unknown => cluster.host('n1').stats().busiest[0]?.load_split;
+    expect(split()).toMatchObject({ key: 'h' });
+    const other = await threeNodes();
+    for (let i = 0; i < 40; i++) await other.get('n1', 'h');
+    expect(other.host('n1').stats().busiest[0]).not.toHaveProperty('load_split');
+    for (let i = 0; i < 400; i++) await cluster.get('n1', 'abcdefgh'.charAt(i % 8));
+    expect(split()).toMatchObject({ left_share: expect.closeTo(0.5, 0) as number });
   });
 });
 
