@@ -34,6 +34,7 @@ import type {
   OpenOperation,
   OperationPart,
   OperationRecord,
+  OperationSlot,
   OwnedShard,
   PageHeader,
   RootSeparator,
@@ -208,6 +209,8 @@ export interface Entities {
     partition: { operationId: OperationId };
     value: OperationPart;
   };
+  /** Operations table; partition: all slots. Sorted by slot. */
+  operationSlot: { id: { slot: string }; partition: Record<never, never>; value: OperationSlot };
   /** Topology table; partition: all shards that an operation owns. Sorted by shard id. */
   ownedShard: { id: { shardId: ShardId }; partition: Record<never, never>; value: OwnedShard };
   /** Partition: the node. Sorted by command id, which is time-ordered. */
@@ -283,6 +286,7 @@ export type UnauditedKind =
   | 'commandBatch'
   | 'separator'
   | 'operationPart'
+  | 'operationSlot'
   | 'ownedShard';
 export type UnauditedWrite = Extract<RecordWrite, { entity: UnauditedKind }>;
 

@@ -27,6 +27,11 @@ export interface NodeRecord {
   /** ACTIVE until a drain for decommission starts; DECOMMISSIONED is a tombstone, never deleted. */
   readonly membership: 'ACTIVE' | 'DECOMMISSIONING' | 'DECOMMISSIONED';
   readonly cordoned: boolean;
+  /**
+   * Somebody works on the node until `untilMs` (wall clock): it is cordoned, its leaders go elsewhere, its replicas are not replaced.
+   * The reconcile tick ends it; `cordonedBefore` is what the node goes back to.
+   */
+  readonly maintenance: { readonly untilMs: number; readonly cordonedBefore: boolean } | null;
   /** The node's public key (JWK, ES256); null for a node that registered without one. */
   readonly publicKey: { readonly [key: string]: Json } | null;
   /** Node epoch of the registration that wrote host and port: an address cached under a lower one is stale. */
@@ -166,6 +171,20 @@ export interface OperationPart {
   /** Why it was skipped or failed. */
   readonly reason: string | null;
   readonly updatedAtMs: number;
+}
+
+/**
+ * A place that one operation at a time may hold: of two rebalances at once one is refused. It is taken in the commit that starts the operation, and
+ * free again once that operation has ended; nobody has to give it back.
+ */
+export interface OperationSlot {
+  /** What is exclusive, for example `rebalance` or `drain-node:node-7`. */
+  readonly slot: string;
+  readonly operationId: OperationId | null;
+  /** The tick starts no other operation of this kind by itself before this wall-clock time. */
+  readonly notBeforeMs: number;
+  /** What the next operation takes over from the last one: its pace. */
+  readonly carried: Json;
 }
 
 /** A shard that an operation owns; written and deleted with its descriptor's state, so that no lock outlives its operation (I-10). */

@@ -189,6 +189,15 @@ export const entities: { readonly [K in EntityKind]: EntitySpec<K> } = {
     idOf: ({ operationId, number }) => ({ operationId, number }),
     codec: createCodec('operationPart', 1, operations.operationPart),
   },
+  operationSlot: {
+    table: 'operations',
+    partitionKey: () => 'OPERATION_SLOTS',
+    partitionOf: () => ({}),
+    sortPrefix: 'S#',
+    sortKey: ({ slot }) => slot,
+    idOf: ({ slot }) => ({ slot }),
+    codec: createCodec('operationSlot', 1, operations.operationSlot),
+  },
   ownedShard: {
     table: 'topology',
     partitionKey: () => 'OWNED_SHARDS',

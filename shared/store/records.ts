@@ -41,6 +41,7 @@ const UNAUDITED: Readonly<Record<UnauditedKind, true>> = {
   commandBatch: true,
   separator: true,
   operationPart: true,
+  operationSlot: true,
   ownedShard: true,
 };
 

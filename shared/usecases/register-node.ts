@@ -205,6 +205,7 @@ function nodeWrite(wanted: Wanted, stored: Stored<'node'> | null, epoch: NodeEpo
     zone: body.zone,
     membership: stored?.value.membership ?? 'ACTIVE',
     cordoned: stored?.value.cordoned ?? false,
+    maintenance: stored?.value.maintenance ?? null,
     publicKey: body.public_key ?? stored?.value.publicKey ?? null,
     addressNodeEpoch: epoch,
     version: body.version ?? 'unknown',

@@ -101,6 +101,7 @@ const aNode = (node: number) => ({
   port: 7000 + node,
   zone: 'a',
   membership: 'ACTIVE' as const,
+  maintenance: null,
   cordoned: false,
   publicKey: null,
   addressNodeEpoch: 1,

@@ -11,6 +11,8 @@ export const node = z.object({
   zone: text,
   membership: z.enum(['ACTIVE', 'DECOMMISSIONING', 'DECOMMISSIONED']),
   cordoned: z.boolean(),
+  // Absent in records that were written before there was maintenance.
+  maintenance: z.object({ untilMs: wallMs, cordonedBefore: z.boolean() }).nullable().default(null),
   publicKey: z.record(z.string(), json).nullable(),
   addressNodeEpoch: count,
   version: text,

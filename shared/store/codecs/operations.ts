@@ -42,6 +42,13 @@ export const operationPart = z.object({
   updatedAtMs: wallMs,
 });
 
+export const operationSlot = z.object({
+  slot: id<string>(),
+  operationId: id<OperationId>().nullable(),
+  notBeforeMs: wallMs,
+  carried: json,
+});
+
 export const command = z.object({
   commandId: id<CommandId>(),
   nodeId: id<NodeId>(),
