@@ -3,6 +3,7 @@ import type { NodeId } from './ids.ts';
 import type { LivenessRecord } from './lease.ts';
 import { illegalChange } from './ownership.ts';
 import { inSyncReplicas, replicaById } from './shard.ts';
+import { membershipViolations } from './membership-invariants.ts';
 import type { Replica, ShardDescriptor } from './shard.ts';
 
 /**
@@ -90,6 +91,8 @@ export interface TransitionContext {
   readonly liveness: (nodeId: NodeId) => LivenessRecord | null;
   /** Highest step-down receipt that the replica gave for the shard before the commit; null if none; undefined if unknown to the checker. */
   readonly receipt?: (shardId: string, replicaId: string) => { epoch: number; generation: number } | null;
+  /** The replication factor of the shard's table; undefined if unknown to the checker. */
+  readonly replicationFactor?: (shard: ShardDescriptor) => number | undefined;
   /** True if the replica id was listed in any earlier descriptor of any shard (R4). */
   readonly replicaIdUsed?: (replicaId: string) => boolean;
 }
@@ -241,6 +244,11 @@ function checkReplicas(
       report('I-7', 'R4', `replica_id ${replica.replicaId} was used before`);
   for (const replica of removed)
     if (replica.replicaId === before.leader.replicaId) report('I-7', 'S3', 'the leader was removed');
+  const isCurrent = (replica: Replica): boolean =>
+    replica.syncStatus === 'IN_SYNC' && context.liveness(replica.nodeId)?.nodeEpoch === replica.nodeEpoch;
+  const membership = { isCurrent, replicationFactor: context.replicationFactor?.(after) };
+  for (const { invariant, rule, message } of membershipViolations(before, after, membership))
+    report(invariant, rule, message);
   for (const replica of after.replicas) {
     const was = replicaById(before, replica.replicaId);
     if (was === undefined) continue;

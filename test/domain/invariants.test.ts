@@ -1,4 +1,12 @@
-import { epoch, generation, incarnation, nodeEpoch, replicaId, storeUuid } from '../../shared/domain/ids.ts';
+import {
+  epoch,
+  generation,
+  incarnation,
+  nodeEpoch,
+  operationId,
+  replicaId,
+  storeUuid,
+} from '../../shared/domain/ids.ts';
 import {
   checkDescriptor,
   checkLivenessTransition,
@@ -79,6 +87,7 @@ describe('a descriptor by itself', () => {
 });
 
 describe('changes under one leader', () => {
+  const changing = aShard({ over: { state: { kind: 'CHANGING_REPLICAS', operationId: operationId('op-1') } } });
   const lagging3 = aShard({ replicas: [aReplica(1), aReplica(2), aReplica(3, 'LAGGING')] });
   test.each<[string, ShardDescriptor, ShardDescriptor, TransitionContext, string[]]>([
     ['mark LAGGING', aShard(), next(aShard(), { replicas: lagging3.replicas }), under(), []],
@@ -130,29 +139,29 @@ describe('changes under one leader', () => {
     ['epoch fell', aShard({ epoch: 5 }), next(aShard({ epoch: 5 }), { epoch: epoch(4) }), under(), ['I-3']],
     [
       'added replica that lags',
-      aShard(),
-      next(aShard(), { replicas: [...aShard().replicas, aReplica(4, 'LAGGING')] }),
+      changing,
+      next(changing, { replicas: [...aShard().replicas, aReplica(4, 'LAGGING')] }),
       under(),
       [],
     ],
     [
       'added replica in sync',
-      aShard(),
-      next(aShard(), { replicas: [...aShard().replicas, aReplica(4)] }),
+      changing,
+      next(changing, { replicas: [...aShard().replicas, aReplica(4)] }),
       under(),
-      ['I-6 R2'],
+      ['I-6 R2', 'I-7 R4'],
     ],
     [
       'added replica with a used id',
-      aShard(),
-      next(aShard(), { replicas: [...aShard().replicas, aReplica(4, 'LAGGING')] }),
+      changing,
+      next(changing, { replicas: [...aShard().replicas, aReplica(4, 'LAGGING')] }),
       under({}, { replicaIdUsed: () => true }),
       ['I-7 R4'],
     ],
     [
       'two membership changes at once',
-      aShard(),
-      next(aShard(), { replicas: [...aShard().replicas, aReplica(4, 'LAGGING'), aReplica(5, 'LAGGING')] }),
+      changing,
+      next(changing, { replicas: [...aShard().replicas, aReplica(4, 'LAGGING'), aReplica(5, 'LAGGING')] }),
       under(),
       ['I-7'],
     ],

@@ -142,6 +142,8 @@ export class MetadataWatch {
         liveness: (nodeId) => this.liveness.get(nodeId) ?? null,
         receipt: (shardId, replicaId) => this.receipts.get(`${shardId}/${replicaId}`) ?? null,
         replicaIdUsed: (replicaId) => this.replicaIdsUsed.has(replicaId),
+        replicationFactor: ({ tableId }) =>
+          [...this.tables.values()].find((table) => table.tableId === tableId)?.replicationFactor,
       }).forEach(this.report);
     }
     this.take(shard);
