@@ -57,7 +57,7 @@ const claim: StepFunction = async (deps, input) => {
         splitKey: typeof asked === 'string' ? encodedKey(asked) : null,
         childShardId: shardId(`shard-${deps.random.hex(SHARD_ID_BYTES)}`),
       },
-      () => replicaId(`r-${deps.random.hex(REPLICA_ID_BYTES)}`),
+      () => replicaId(`rep-${deps.random.hex(REPLICA_ID_BYTES)}`),
     ),
   );
   if (!claimed.ok) return giveUp(deps, work, claimed.error.code, claimed.error.message);

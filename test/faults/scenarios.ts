@@ -2,6 +2,7 @@ import { nodeId, tableName } from '../../shared/domain/ids.ts';
 import type { OperationRecord, OperationType, TableRecord } from '../../shared/domain/records.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import { registerNode } from '../../shared/usecases/register-node.ts';
+import { splitShard } from '../../shared/usecases/split-shard.ts';
 import { createTable, deleteTable } from '../../shared/usecases/tables.ts';
 import { createJoinToken } from '../../shared/usecases/nodes.ts';
 import { setLeader } from '../../shared/usecases/transfer-leader.ts';
@@ -81,6 +82,28 @@ export const operations: Readonly<Record<string, Judged>> = {
       return [
         ...expectThat(replicas.length === 1 && epoch === 2, `${replicas.length} replicas, epoch ${epoch}`),
         ...(await expectOneOperation(world, 'move-replica', 1)),
+      ];
+    },
+  },
+  'split-shard': {
+    prepare: createRows,
+    run: async (world) => {
+      const [shard] = await shardsOf(world);
+      const input = { params: { shard_id: shard?.shardId ?? '' }, query: {}, body: { split_key: 'd' } };
+      // A request that is sent again meets its own effect: the shard is being split, or ends at the key.
+      expectAnswer(await world.request('splitShard', 'key-split', input, splitShard), 'SHARD_BUSY', 'INVALID_KEY');
+      await world.until(async () => {
+        const page = await world.base.records.query('openOperation', { partition: {}, order: 'forward', limit: 1 });
+        return page.items.length === 0;
+      });
+    },
+    outcome: async (world) => {
+      const shards = await shardsOf(world);
+      const found = shards.map(({ startKey, epoch }) => `${startKey}/${epoch}`).join(' ');
+      return [
+        ...expectThat(found === '/1 d/2 h/1', `shards ${found}`),
+        ...expectThat((await tableOf(world))?.shardCount === 3, 'the table counts its shards wrongly'),
+        ...(await expectOneOperation(world, 'split-shard', 1)),
       ];
     },
   },

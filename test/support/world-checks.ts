@@ -38,14 +38,29 @@ export function checkInvariants(
 export function checkAuditNumbers(commits: readonly (readonly CommittedWrite[])[]): string[] {
   const next = new Map<string, number>();
   const problems: string[] = [];
-  for (const { entity, number } of valuesOf('audit', commits)) {
+  const entries = valuesOf('audit', commits);
+  const written = new Set(entries.map(({ entity, number }) => `${entity}#${number}`));
+  for (const entry of entries) {
+    const { entity, number } = entry;
     const expected = next.get(entity) ?? number;
-    if (number !== expected) problems.push(`I-16 ${entity}: audit entry ${number} follows ${expected - 1}`);
-    if (!next.has(entity) && number !== 1) problems.push(`I-16 ${entity}: its first audit entry is number ${number}`);
+    if (number !== expected && mergedAfter(entry) !== expected - 1)
+      problems.push(`I-16 ${entity}: audit entry ${number} follows ${expected - 1}`);
+    if (!next.has(entity) && number !== 1 && !written.has(`${splitOf(entry)}#${number}`))
+      problems.push(`I-16 ${entity}: its first audit entry is number ${number}`);
     next.set(entity, number + 1);
   }
   return problems;
 }
+
+/** A shard's entries bear its generations: those of a split's child begin with the parent's entry of the same commit (I-2). */
+const splitOf = ({ entity, action, detail }: EntityValue<'audit'>): string | null => {
+  const { parent, child } = detail as { readonly parent?: string; readonly child?: string };
+  return action === 'SHARD_SPLIT' && entity === `shard:${child}` ? `shard:${parent}` : null;
+};
+
+/** A merged shard's generation exceeds both parents': its entry tells the number that it follows (I-2). */
+const mergedAfter = ({ action, detail }: EntityValue<'audit'>): number | null =>
+  action === 'SHARDS_MERGED' ? ((detail as { readonly follows?: number }).follows ?? null) : null;
 
 /** I-10: once all is quiet, every operation has ended, nothing holds or waits for anything, and no command lies about. */
 export function checkNothingIsLeft(commits: readonly (readonly CommittedWrite[])[]): string[] {
