@@ -7,7 +7,7 @@ import { FUNCTION_NODE_OPTIONS } from '../infra/constructs/bundling.ts';
 import type { FunctionEnvironment } from '../shared/runtime/environment.ts';
 import { BUNDLE_BYTES_MAX, bundleFunction, functionNames } from './coldstart/bundles.ts';
 import type { Bundle } from './coldstart/bundles.ts';
-import { percentile, rounded } from './failover/statistics.ts';
+import { percentile, rounded } from './load/statistics.ts';
 
 /**
  * Cold starts: bundles every Lambda function as the stacks do and loads each in fresh Node processes, with the environment

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LEASE_PROFILES } from '../shared/domain/lease.ts';
-import { ClusterProcess, until } from './failover/cluster-process.ts';
-import type { ShardView } from './failover/cluster-process.ts';
+import { ClusterProcess, until } from './load/cluster-process.ts';
+import type { ShardView } from './load/cluster-process.ts';
 import { Handovers } from './failover/handovers.ts';
 import { OldLeaderReaders } from './failover/old-leader-readers.ts';
-import type { Overlap } from './failover/serve-intervals.ts';
-import { readServeLogs } from './failover/serve-logs.ts';
-import { StallWatchdog } from './failover/stall-watchdog.ts';
-import { percentile, rounded } from './failover/statistics.ts';
+import type { Overlap } from './load/serve-intervals.ts';
+import { readServeLogs } from './load/serve-logs.ts';
+import { StallWatchdog } from './load/stall-watchdog.ts';
+import { percentile, rounded } from './load/statistics.ts';
 import { Writers, preSplitKeys, shardNumber, WRITE_DEADLINE_MS } from './failover/workload.ts';
 
 /**

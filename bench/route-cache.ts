@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import * as z from 'zod';
-import { percentile } from './failover/statistics.ts';
+import { percentile } from './load/statistics.ts';
 
 /**
  * The client's route cache: look-ups of random keys on one core in tables of 1,000 to 1,000,000 shards, each size in a process

@@ -1,4 +1,4 @@
-import type { ClusterProcess } from './cluster-process.ts';
+import type { ClusterProcess } from '../load/cluster-process.ts';
 
 /** Period of the rule that starts detector loops; each loop ends by plan so long after the one before (local/schedules.ts). */
 const HANDOVER_EVERY_MS = 60_000;

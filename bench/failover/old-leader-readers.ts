@@ -1,5 +1,5 @@
 import { Agent, request } from 'node:http';
-import type { ShardView } from './cluster-process.ts';
+import type { ShardView } from '../load/cluster-process.ts';
 
 /**
  * Readers that do not follow the routes: each shard's present and former leaders are asked directly, under the epochs at

@@ -1,6 +1,6 @@
-import { ServeIntervals } from '../../bench/failover/serve-intervals.ts';
-import type { ServeEvent } from '../../bench/failover/serve-intervals.ts';
-import { percentile } from '../../bench/failover/statistics.ts';
+import { ServeIntervals } from '../../bench/load/serve-intervals.ts';
+import type { ServeEvent } from '../../bench/load/serve-intervals.ts';
+import { percentile } from '../../bench/load/statistics.ts';
 import { preSplitKeys, shardNumber } from '../../bench/failover/workload.ts';
 
 const served = (nodeId: string, epoch: number, fromMs: number, toMs = fromMs, shardId = 'shard-1'): ServeEvent => ({

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readServeLogs } from '../../../bench/failover/serve-logs.ts';
+import { readServeLogs } from '../../../bench/load/serve-logs.ts';
 import type { Case } from '../case.ts';
 
 /** Rows are written by hundreds before this case; far fewer lines would mean that the logs are not what they should be. */
