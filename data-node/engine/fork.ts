@@ -26,7 +26,7 @@ export function forkReplica(
   const counted = counts.size(parentShardId, range);
   const size = counted ?? half(before);
   const storageId = garbage.newStorageId();
-  let child = tables.replicas.put({
+  const child = tables.replicas.put({
     shardId: fork.child.shard_id,
     replicaId: fork.childReplicaId,
     storageId,
@@ -43,7 +43,7 @@ export function forkReplica(
     receipt: null,
     intact: before.intact,
     base,
-    last: base,
+    last: before.last,
     lastAt: before.lastAt,
     ...size,
   });
@@ -53,9 +53,10 @@ export function forkReplica(
   });
   for (const entry of tail) {
     const changes = entry.changes.filter(({ key }) => covers(range, key));
-    tables.log.append(storageId, { ...entry, changes });
+    // A place in the numbering is all that is left of a write to the left part.
+    const rest = changes.length === 0 ? { writeId: null, fingerprint: '' } : {};
+    tables.log.append(storageId, { ...entry, changes, ...rest });
   }
-  child = tables.replicas.put({ ...child, last: before.last });
   const parent = tables.replicas.put({
     ...before,
     descriptor: fork.parent,

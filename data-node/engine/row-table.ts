@@ -57,10 +57,13 @@ export class RowTable {
       FROM k LEFT JOIN row_versions v ON v.rows_id = :id AND v.key = k.key
         AND v.seq = (SELECT max(seq) FROM row_versions WHERE rows_id = :id AND key = k.key AND seq <= :at)
       WHERE k.key IS NOT NULL ORDER BY k.key`;
+    // One pass in key order; with max(seq) SQLite takes the other columns from the newest version (lang_select.html, bare columns).
     const size = (end: string): string => `
-      SELECT count(*) AS keys, count(value) AS live, max(key) AS last_key,
-        coalesce(sum(CASE WHEN value IS NULL THEN 0 ELSE octet_length(key) + octet_length(value) END), 0) AS bytes
-      FROM (${scan(end)})`;
+      SELECT count(*) AS keys, count(size) AS live, max(key) AS last_key, coalesce(sum(octet_length(key) + size), 0) AS bytes
+      FROM (
+        SELECT key, max(seq), octet_length(value) AS size FROM row_versions
+        WHERE rows_id = :id AND key >= :from ${end} GROUP BY key ORDER BY key LIMIT :limit
+      )`;
     this.size = db.prepare(size('AND key < :to'));
     this.openSize = db.prepare(size(''));
     this.page = db.prepare(scan('AND key < :to'));
@@ -108,7 +111,7 @@ export class RowTable {
     range: { from: string; to: string | null },
     limit: number,
   ): { rows: number; bytes: number; keys: number; lastKey: string | null } {
-    const common = { id: rowsId, from: range.from, at: Number.MAX_SAFE_INTEGER, limit };
+    const common = { id: rowsId, from: range.from, limit };
     const sums = range.to === null ? this.openSize.get(common) : this.size.get({ ...common, to: range.to });
     if (sums === undefined) return { rows: 0, bytes: 0, keys: 0, lastKey: null };
     return {

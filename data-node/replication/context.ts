@@ -22,11 +22,15 @@ export interface ServeEvent {
 
 export interface ReplicationObserver {
   onServe?(event: ServeEvent): void;
-  /** A copy was forked (S1). `lockMs`: from the first statement of the fork until both halves were known, the fsync included. */
+  /**
+   * A copy was forked (S1). `lockMs`: how much longer the node's thread was taken than by any group commit: the fork's statements, and
+   * making both halves known. `commitMs`: from the first statement until then, the fsync that the fork shares with other writes included.
+   */
   onFork?(event: {
     readonly shardId: string;
     readonly childShardId: string;
     readonly lockMs: number;
+    readonly commitMs: number;
     /** The leader's term went on in the child's. */
     readonly continued: boolean;
   }): void;

@@ -116,11 +116,16 @@ export class Splits {
 
   private async fork(parent: ShardReplica, fork: Fork): Promise<void> {
     const { env, commits, observer, statistics } = this.context;
-    let lockedMs = 0;
+    const nowMs = (): number => env.clock.monotonicMs();
+    let startMs = 0;
+    let writtenMs = 0;
     const forked = await commits.submit((tx) => {
-      lockedMs = env.clock.monotonicMs();
-      return forkIn(tx, parent, fork, env.clock.wallMs());
+      startMs = nowMs();
+      const done = forkIn(tx, parent, fork, env.clock.wallMs());
+      writtenMs = nowMs();
+      return done;
     });
+    const durableMs = nowMs();
     if (!forked.ok) {
       env.log.error('the fork was not stored', { shard: parent.shardId, error: forked.error.message });
       return;
@@ -128,7 +133,7 @@ export class Splits {
     if (forked.value === null) return;
     const { child: meta, continued, counted, committed } = forked.value;
     const child = this.registry.add(meta);
-    const untilMs = env.clock.monotonicMs() + RELATED_MS;
+    const untilMs = nowMs() + RELATED_MS;
     this.halves.set(child.shardId, { shardId: parent.shardId, untilMs });
     this.halves.set(parent.shardId, { shardId: child.shardId, untilMs });
     const leading = parent.leadership();
@@ -136,10 +141,18 @@ export class Splits {
     else child.considerLeading();
     leading?.forked(child);
     parent.shrunk(fork.parent);
-    const lockMs = env.clock.monotonicMs() - lockedMs;
+    const endMs = nowMs();
+    const lockMs = writtenMs - startMs + (endMs - durableMs);
     statistics.splitLock(lockMs);
-    observer.onFork?.({ shardId: parent.shardId, childShardId: child.shardId, lockMs, continued });
-    env.log.info('forked', { shard: parent.shardId, child: child.shardId, lock_ms: lockMs, continued });
+    const commitMs = endMs - startMs;
+    observer.onFork?.({ shardId: parent.shardId, childShardId: child.shardId, lockMs, commitMs, continued });
+    env.log.info('forked', {
+      shard: parent.shardId,
+      child: child.shardId,
+      lock_ms: lockMs,
+      commit_ms: commitMs,
+      continued,
+    });
     if (!counted) {
       spawn(
         env,

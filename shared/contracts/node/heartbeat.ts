@@ -100,7 +100,7 @@ export const heartbeatRequestSchema = z.strictObject({
       fsync_ms_p99: z.number().min(0),
       /** Slowest hundredth of the clients' requests, from arrival to answer, since the last statistics. */
       client_ms_p99: z.number().min(0).optional(),
-      /** How long a shard could not be served while it was forked (S1): over the last forks; missing before the first. */
+      /** Critical section of the last forks (S1), the shared commit's fsync apart; missing before the first. */
       split_lock_ms_p99: z.number().min(0).optional(),
       split_lock_ms_max: z.number().min(0).optional(),
       busiest: z.array(shardStatsSchema).max(HEARTBEAT_SHARDS_MAX),

@@ -78,6 +78,7 @@ describe('a fork', () => {
       [5, ['z']],
       [6, ['y']],
     ]);
+    expect(log[1]?.writeId).toBe('w-6');
     expect(engine.write(child, 'w-1')?.seq).toBe(1);
     expect(engine.writes(child, 0, 6, 3).map(({ seq }) => seq)).toEqual([1, 2, 3]);
     expect(engine.writes(child, 3, 6, 9).map(({ seq }) => seq)).toEqual([4, 5, 6]);
