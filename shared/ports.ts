@@ -2,8 +2,6 @@ import type { Clock, Logger, Random, Timers } from './domain/environment.ts';
 import type {
   CommandId,
   EncodedKey,
-  Epoch,
-  Generation,
   NodeEpoch,
   NodeId,
   OperationId,
@@ -27,6 +25,7 @@ import type {
   IdempotencyRecord,
   JoinTokenRecord,
   Json,
+  NodePaceRecord,
   NodeRecord,
   NodeReplica,
   NodeStatsRecord,
@@ -37,12 +36,15 @@ import type {
   OperationSlot,
   OwnedShard,
   PageHeader,
+  ReplicaLogRecord,
   RootSeparator,
   ShardLocator,
+  ShardRecovery,
   TableRecord,
 } from './domain/records.ts';
 import type { Result } from './domain/result.ts';
 import type { ShardDescriptor } from './domain/shard.ts';
+import type { Receipt } from './domain/transfer.ts';
 
 export type { Clock, Logger, Random, Timers };
 
@@ -213,6 +215,16 @@ export interface Entities {
   operationSlot: { id: { slot: string }; partition: Record<never, never>; value: OperationSlot };
   /** Topology table; partition: all shards that an operation owns. Sorted by shard id. */
   ownedShard: { id: { shardId: ShardId }; partition: Record<never, never>; value: OwnedShard };
+  /** Liveness table; partition: the shard. Sorted by replica id. */
+  replicaLog: {
+    id: { shardId: ShardId; replicaId: ReplicaId };
+    partition: { shardId: ShardId };
+    value: ReplicaLogRecord;
+  };
+  /** Topology table; partition: all shards under recovery. Sorted by shard id. */
+  shardRecovery: { id: { shardId: ShardId }; partition: Record<never, never>; value: ShardRecovery };
+  /** Liveness table; partition: all nodes. Sorted by node id. Small, and seldom written. */
+  nodePace: { id: { nodeId: NodeId }; partition: Record<never, never>; value: NodePaceRecord };
   /** Partition: the node. Sorted by command id, which is time-ordered. */
   command: { id: { nodeId: NodeId; commandId: CommandId }; partition: { nodeId: NodeId }; value: CommandRecord };
   commandBatch: { id: { batchId: string }; partition: { batchId: string }; value: CommandBatch };
@@ -286,6 +298,8 @@ export type UnauditedKind =
   | 'commandBatch'
   | 'separator'
   | 'operationPart'
+  | 'replicaLog'
+  | 'nodePace'
   | 'operationSlot'
   | 'ownedShard';
 export type UnauditedWrite = Extract<RecordWrite, { entity: UnauditedKind }>;
@@ -440,7 +454,9 @@ export interface CommandDraft {
     | 'apply_descriptor'
     | 'step_down'
     | 'prepare_split'
-    | 'apply_split';
+    | 'apply_split'
+    | 'seal_merge'
+    | 'apply_merge';
   readonly replicaId: ReplicaId;
   /** The shard whose epoch and generation the command carries. */
   readonly shard: ShardDescriptor;
@@ -452,7 +468,7 @@ export interface CommandDraft {
 export type CommandAnswer =
   | {
       readonly outcome: 'ACCEPTED' | 'DONE';
-      readonly receipt: { readonly epoch: Epoch; readonly generation: Generation } | null;
+      readonly receipt: Pick<Receipt, 'epoch' | 'generation' | 'sealed'> | null;
     }
   | { readonly outcome: 'REFUSED'; readonly code: string; readonly message: string }
   /** No answer: the command waits in the node's mailbox for its next heartbeat. */

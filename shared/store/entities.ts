@@ -7,6 +7,7 @@ import { createCodec } from './codec.ts';
 import type { Codec } from './codec.ts';
 import * as cluster from './codecs/cluster.ts';
 import * as operations from './codecs/operations.ts';
+import * as recovery from './codecs/recovery.ts';
 import * as topology from './codecs/topology.ts';
 
 /** Where the records of one kind live, and how they are written. */
@@ -30,6 +31,8 @@ const SORTED_NUMBER_DIGITS = 16;
 /** Characters of an hour in ISO 8601, `2026-11-20T20`. */
 const HOUR_CHARS = 13;
 
+/** A log position is told again every 15 s while a shard has no leader; one that is older than this is of a shard long led. */
+const REPLICA_LOG_KEPT_MS = 7 * 24 * 3_600_000;
 /** Events are kept this long for whoever reads them later; they leave by the stream within seconds. */
 const EVENT_KEPT_MS = 30 * 24 * 3_600_000;
 
@@ -206,6 +209,33 @@ export const entities: { readonly [K in EntityKind]: EntitySpec<K> } = {
     sortKey: ({ shardId }) => shardId,
     idOf: ({ shardId }) => ({ shardId }),
     codec: createCodec('ownedShard', 1, topology.ownedShard),
+  },
+  replicaLog: {
+    table: 'liveness',
+    partitionKey: ({ shardId }) => `G#${shardId}`,
+    partitionOf: ({ shardId }) => ({ shardId }),
+    sortPrefix: 'R#',
+    sortKey: ({ replicaId }) => replicaId,
+    idOf: ({ shardId, replicaId }) => ({ shardId, replicaId }),
+    codec: createCodec('replicaLog', 1, recovery.replicaLog, ({ atMs }) => atMs + REPLICA_LOG_KEPT_MS),
+  },
+  shardRecovery: {
+    table: 'topology',
+    partitionKey: () => 'RECOVERIES',
+    partitionOf: () => ({}),
+    sortPrefix: 'S#',
+    sortKey: ({ shardId }) => shardId,
+    idOf: ({ shardId }) => ({ shardId }),
+    codec: createCodec('shardRecovery', 1, recovery.shardRecovery),
+  },
+  nodePace: {
+    table: 'liveness',
+    partitionKey: () => 'PACE',
+    partitionOf: () => ({}),
+    sortPrefix: 'N#',
+    sortKey: ({ nodeId }) => nodeId,
+    idOf: ({ nodeId }) => ({ nodeId }),
+    codec: createCodec('nodePace', 1, recovery.nodePace),
   },
   command: {
     table: 'operations',

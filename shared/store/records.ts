@@ -43,6 +43,8 @@ const UNAUDITED: Readonly<Record<UnauditedKind, true>> = {
   operationPart: true,
   operationSlot: true,
   ownedShard: true,
+  replicaLog: true,
+  nodePace: true,
 };
 
 /** The typed store (ports.ts, `Records`): entities and codecs over a MetadataStore. */
