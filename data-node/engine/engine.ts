@@ -4,6 +4,7 @@ import { invariant } from '../../shared/domain/result.ts';
 import type { DurableMeta } from '../ports.ts';
 import { checkFormat, checkLog, checkStructure } from './integrity.ts';
 import { LogTable } from './log-table.ts';
+import { migrate } from './migration.ts';
 import { ReplicaTable, text } from './replica-table.ts';
 import { RowTable } from './row-table.ts';
 import { SCHEMA } from './schema.ts';
@@ -52,7 +53,9 @@ export function openEngine(options: EngineOptions): Engine {
     db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
     if (options.pageCountMax !== undefined) db.exec(`PRAGMA max_page_count = ${options.pageCountMax}`);
     checkStructure(db);
-    db.exec(`BEGIN IMMEDIATE; ${SCHEMA}`);
+    db.exec('BEGIN IMMEDIATE');
+    migrate(db);
+    db.exec(SCHEMA);
     checkFormat(db);
     db.exec('COMMIT');
     return new SqliteEngine(db);

@@ -22,7 +22,8 @@ export function text(row: SqlRow, column: string): string {
 export const textOrNull = (row: SqlRow, column: string): string | null =>
   row[column] === null || row[column] === undefined ? null : text(row, column);
 
-const COLUMNS = [
+/** Columns of a record, in the order of its checksum; new ones are added at the end. */
+export const REPLICA_COLUMNS = [
   'shard_id',
   'replica_id',
   'storage_id',
@@ -76,7 +77,7 @@ const checksumOf = (columns: readonly unknown[]): number => crc32(JSON.stringify
 
 function fromRow(row: SqlRow): ReplicaMeta {
   const shardId = text(row, 'shard_id');
-  if (checksumOf(COLUMNS.map((column) => row[column])) !== integer(row, 'checksum'))
+  if (checksumOf(REPLICA_COLUMNS.map((column) => row[column])) !== integer(row, 'checksum'))
     throw new StorageError('CORRUPT', `the record of shard ${shardId} fails its checksum`);
   const receiptEpoch = row['receipt_epoch'];
   return {
@@ -112,7 +113,7 @@ export class ReplicaTable {
 
   constructor(db: DatabaseSync) {
     this.upsert = db.prepare(
-      `INSERT OR REPLACE INTO replicas (${COLUMNS.join(', ')}, checksum) VALUES (${COLUMNS.map(() => '?').join(', ')}, ?)`,
+      `INSERT OR REPLACE INTO replicas (${REPLICA_COLUMNS.join(', ')}, checksum) VALUES (${REPLICA_COLUMNS.map(() => '?').join(', ')}, ?)`,
     );
     this.remove = db.prepare('DELETE FROM replicas WHERE shard_id = ?');
     for (const row of db.prepare('SELECT * FROM replicas').all()) {

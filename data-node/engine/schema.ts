@@ -1,6 +1,6 @@
 /** Tables of a node's database file. Keys are TEXT in SQLite's BINARY collation: the order of UTF-8 bytes, as domain/keys.ts has it. */
 
-/** Raised with every change of the tables; a file of another format is refused. */
+/** Raised with every change of the tables, with a step in migration.ts; a file of a later format is refused. */
 export const FORMAT = '2';
 
 export const SCHEMA = `

@@ -56,6 +56,11 @@ export class Commands {
         return this.withReplica(command, (replica) => this.splits.prepare(command, replica));
       case 'apply_split':
         return this.withReplica(command, (replica) => this.splits.apply(command, replica));
+      case 'seal_merge':
+      case 'apply_merge':
+        return Promise.resolve(
+          refused(command, 'UNSUPPORTED_COMMAND', 'this version of the node does not merge shards'),
+        );
       default:
         return assertNever(command.type);
     }

@@ -1,5 +1,4 @@
 import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
-import { covers } from '../engine/key-range.ts';
 import type { ReplicaMeta } from '../engine/types.ts';
 import type { StorageError } from '../engine/storage-error.ts';
 import { err, ok } from '../../shared/domain/result.ts';
@@ -8,6 +7,7 @@ import type { Timer } from '../../shared/domain/environment.ts';
 import { ackState, applyDescriptor, proposalRefused, proposalSent, proposalUnknown } from './ack-set.ts';
 import { spawn } from './context.ts';
 import type { HostContext } from './context.ts';
+import { Heirs } from './heirs.ts';
 import { appendWrite, notLeading, takeUpEpoch } from './leader-log.ts';
 import { PeerLink } from './peer-link.ts';
 import type { LinkOwner } from './peer-link.ts';
@@ -46,7 +46,7 @@ export class Leadership implements LinkOwner {
   private readonly replicaId: string;
   private readonly links = new Map<string, PeerLink>();
   private readonly waiters: WriteWaiters;
-  private heirs: readonly { readonly child: ShardReplica; readonly untilMs: number }[] = [];
+  private readonly heirs: Heirs;
   private readonly pins = new Set<{ readonly seq: number }>();
   private current: WireDescriptor;
   private phase: LeadershipState = 'ESTABLISHING';
@@ -72,6 +72,7 @@ export class Leadership implements LinkOwner {
     this.replicaId = descriptor.leader.replica_id;
     this.current = descriptor;
     this.waiters = new WriteWaiters(context.env.timers);
+    this.heirs = new Heirs(context.env.clock);
   }
 
   state(): LeadershipState {
@@ -144,9 +145,7 @@ export class Leadership implements LinkOwner {
 
   /** A right part was forked off: entries in flight that touch it are acknowledged when it has committed them too. */
   forked(child: ShardReplica): void {
-    const nowMs = this.context.env.clock.monotonicMs();
-    const untilMs = nowMs + this.context.tuning.writeTimeoutMs;
-    this.heirs = [...this.heirs.filter((heir) => heir.untilMs > nowMs), { child, untilMs }];
+    this.heirs.add(child, this.context.tuning.writeTimeoutMs);
   }
 
   /** Resolves when the entry at `seq` is committed, or after `timeoutMs`. */
@@ -205,35 +204,11 @@ export class Leadership implements LinkOwner {
     const outcome = this.waiters.wait(seq, remainingMs);
     for (const link of this.links.values()) link.wake();
     this.progressed();
-    const ended = await this.alsoInHeirs(await outcome, seq, write, deadlineMs);
+    const inLeftPart = await outcome;
+    const { start_key: from, end_key: to } = this.current;
+    const ended = await this.heirs.settle(inLeftPart, { seq, changes: write.changes, deadlineMs }, { from, to });
     if (ended.kind === 'ACKNOWLEDGED') return { ...ended, at };
     return { kind: 'UNKNOWN', message: 'the write was not acknowledged in time' };
-  }
-
-  /**
-   * S1: a follower that forked acknowledges the parent's log without what lies in the right part, so an entry that was in flight
-   * then needs the child's commit as well.
-   */
-  private async alsoInHeirs(
-    outcome: WaitOutcome,
-    seq: number,
-    { changes }: ClientWrite,
-    deadlineMs: number,
-  ): Promise<WaitOutcome> {
-    const { start_key: from, end_key: to } = this.current;
-    let ended = outcome;
-    let rest = changes.filter(({ key }) => !covers({ from, to }, key));
-    for (const { child } of this.heirs) {
-      const bounds = child.descriptor();
-      const range = { from: bounds.start_key, to: bounds.end_key };
-      if (ended.kind !== 'ACKNOWLEDGED' || !rest.some(({ key }) => covers(range, key))) continue;
-      const leadership = child.leadership();
-      if (leadership === null) return { kind: 'UNKNOWN' };
-      rest = rest.filter(({ key }) => !covers(range, key));
-      const remainingMs = Math.max(0, deadlineMs - this.context.env.clock.monotonicMs());
-      ended = await leadership.committedAt(seq, remainingMs);
-    }
-    return rest.length === 0 ? ended : { kind: 'UNKNOWN' };
   }
 
   /** Evaluates the ack set, advances the commit, then checks the lease and acknowledges (R5). */
