@@ -1,4 +1,5 @@
 import type { CommandAck, NodeCommand } from '../../shared/contracts/node/commands.ts';
+import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
 import { done, refused } from './command-acks.ts';
 import { spawn } from './context.ts';
 import type { HostContext } from './context.ts';
@@ -29,7 +30,8 @@ export class SplitCommands {
     const known = replica.descriptor();
     const { descriptor } = command;
     if (command.epoch < known.epoch) return refused(command, 'STALE_EPOCH', `epoch ${known.epoch} is known`);
-    if (command.generation < known.generation)
+    // A replica's status may have changed meanwhile: the newer descriptor still announces the same split.
+    if (command.generation < known.generation && !announcesSameSplit(known, descriptor))
       return refused(command, 'STALE_GENERATION', `generation ${known.generation} is known`);
     if (descriptor?.state.kind !== 'SPLITTING' || descriptor.state.split_key === null)
       return refused(command, 'NOT_SPLITTING', 'the descriptor announces no split at a key');
@@ -87,3 +89,9 @@ export class SplitCommands {
     return counted;
   }
 }
+
+const announcesSameSplit = ({ state: known }: WireDescriptor, asked: WireDescriptor | null): boolean =>
+  known.kind === 'SPLITTING' &&
+  asked?.state.kind === 'SPLITTING' &&
+  known.operation_id === asked.state.operation_id &&
+  known.split_key === asked.state.split_key;

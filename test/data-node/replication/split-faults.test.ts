@@ -92,6 +92,18 @@ describe('a node learns of a split', () => {
     expect(keysOf(cluster, 'n2')).toBe('abcde');
   });
 
+  it('of a preparation also by a command from before a change that left the intent alone', async () => {
+    const cluster = await filled();
+    intendSplit(cluster, 'f');
+    const command = cluster.controlPlane.command('prepare_split', SHARD_ID, 'n2');
+    cluster.controlPlane.change(SHARD_ID, () => ({}));
+    await cluster.apply(cluster.controlPlane.command('apply_descriptor', SHARD_ID, 'n2'));
+    expect(await cluster.apply(command)).toMatchObject({ outcome: 'DONE' });
+    cluster.controlPlane.change(SHARD_ID, () => ({ state: { kind: 'ACTIVE' } }));
+    await cluster.apply(cluster.controlPlane.command('apply_descriptor', SHARD_ID, 'n2'));
+    expect(await cluster.apply(command)).toMatchObject({ outcome: 'REFUSED', code: 'STALE_GENERATION' });
+  });
+
   it('and forgets an intent that was given up', async () => {
     const cluster = await filled();
     intendSplit(cluster, 'f');
