@@ -179,6 +179,10 @@ export class Cluster {
     return this.running.get(nodeId)?.host.inspect(shardId)?.role === 'SERVING';
   }
 
+  runs(nodeId: string): boolean {
+    return this.running.has(nodeId);
+  }
+
   /** The replica on a node, as its host and disk have it. */
   replica(nodeId: string, shardId = SHARD): NonNullable<ReturnType<ReplicationHost['inspect']>> {
     const view = this.at(nodeId).host.inspect(shardId);
