@@ -12,6 +12,7 @@ import type {
   ShardId,
   TableId,
   TableName,
+  Generation,
 } from './domain/ids.ts';
 import type { LivenessRecord } from './domain/lease.ts';
 import type { LivenessPack } from './domain/liveness-pack.ts';
@@ -20,8 +21,11 @@ import type {
   CommandBatch,
   CommandRecord,
   ConfigRecord,
+  DecisionRecord,
   DetectorRecord,
   EventRecord,
+  FeedHead,
+  FeedPack,
   IdempotencyRecord,
   JoinTokenRecord,
   Json,
@@ -38,6 +42,7 @@ import type {
   PageHeader,
   ReplicaLogRecord,
   RootSeparator,
+  RouteVersion,
   ShardLocator,
   ShardRecovery,
   TableRecord,
@@ -243,6 +248,22 @@ export interface Entities {
     partition: { hour: string; bucket: number };
     value: EventRecord;
   };
+  /** Events table; partition: the shard. Sorted by time, then generation. */
+  routeVersion: {
+    id: { shardId: ShardId; atMs: number; generation: Generation };
+    partition: { shardId: ShardId };
+    value: RouteVersion;
+  };
+  /** Events table. */
+  feedHead: { id: { feed: string }; partition: { feed: string }; value: FeedHead };
+  /** Events table; partition: the feed. Sorted by number. */
+  feedPack: { id: { feed: string; number: number }; partition: { feed: string }; value: FeedPack };
+  /** Events table; partition: the entity. Sorted by decision id, which is time-ordered. */
+  decision: {
+    id: { entity: string; decisionId: string };
+    partition: { entity: string };
+    value: DecisionRecord;
+  };
 }
 export type EntityKind = keyof Entities;
 export type EntityId<K extends EntityKind> = Entities[K]['id'];
@@ -297,6 +318,9 @@ export type UnauditedKind =
   | 'command'
   | 'commandBatch'
   | 'separator'
+  | 'feedHead'
+  | 'feedPack'
+  | 'decision'
   | 'operationPart'
   | 'replicaLog'
   | 'nodePace'

@@ -12,6 +12,7 @@ import type {
   StoreUuid,
   TableId,
   TableName,
+  Epoch,
 } from './ids.ts';
 import type { KeyType } from './keys.ts';
 import type { LeaseProfileName } from './lease.ts';
@@ -315,6 +316,80 @@ export interface EventRecord {
   readonly eventType: string;
   readonly payload: Json;
   readonly createdAtMs: number;
+}
+
+/** What a route tells of a shard, as history and the change feed keep it. */
+export interface RouteState {
+  readonly startKey: EncodedKey;
+  readonly endKey: EncodedKey | null;
+  readonly epoch: Epoch;
+  readonly generation: Generation;
+  readonly leader: { readonly nodeId: NodeId; readonly nodeEpoch: NodeEpoch };
+  readonly replicas: readonly {
+    readonly nodeId: NodeId;
+    readonly nodeEpoch: NodeEpoch;
+    readonly syncStatus: 'IN_SYNC' | 'LAGGING' | 'OFFLINE';
+  }[];
+  readonly leaderSinceMs: number;
+  readonly boundsSinceMs: number;
+}
+
+/**
+ * One change of a shard that alters its route, written in the transaction of the change: the change feed is made from these, and they tell who led
+ * a key at any time. `before` null: the shard came into being by a split; `after` null: it went into a merge.
+ */
+export interface RouteVersion {
+  readonly shardId: ShardId;
+  readonly tableId: TableId;
+  readonly table: TableName;
+  readonly keyType: KeyType;
+  /** Wall clock, whole milliseconds; of a change of bounds its `boundsSinceMs`. */
+  readonly atMs: number;
+  /** Of the shard after the change; of a shard that went into a merge, that of the merged one. */
+  readonly generation: Generation;
+  readonly before: RouteState | null;
+  readonly after: RouteState | null;
+  /** The other shard that held a part of these keys until this change: the parent of a split's right part, the absorbed one of a merge. */
+  readonly origin: {
+    readonly shardId: ShardId;
+    readonly generation: Generation;
+    readonly boundsSinceMs: number;
+  } | null;
+}
+
+/** A log that is numbered without a gap, whatever the order in which its entries were committed: routes of one table, or decisions. */
+export interface FeedHead {
+  readonly feed: string;
+  /** Number of the last pack; 0: none yet. */
+  readonly number: number;
+  readonly atMs: number;
+}
+
+/** Some entries of a feed, under one number. */
+export interface FeedPack {
+  readonly feed: string;
+  readonly number: number;
+  readonly atMs: number;
+  /** True: entries may have been lost just before this pack. Whoever follows the feed begins anew. */
+  readonly cut: boolean;
+  readonly entries: readonly Json[];
+}
+
+/** A decision of the control plane with what it rested on (GET /decisions). */
+export interface DecisionRecord {
+  /** Sorts by time. */
+  readonly decisionId: string;
+  /** `shard:<id>`, `node:<id>`, `cluster` ... */
+  readonly entity: string;
+  readonly kind: string;
+  /** What came out: ELECTED, NO_CANDIDATE, FENCED ... */
+  readonly code: string;
+  readonly principal: string;
+  readonly atMs: number;
+  /** What the pure decision was given; null if it was too large to keep. */
+  readonly inputs: Json;
+  readonly rejected: readonly { readonly candidate: string; readonly code: string }[];
+  readonly outcome: Json;
 }
 
 export interface ClusterSettings {

@@ -1,10 +1,19 @@
 import type { EncodedKey, NodeId, ShardId, TableId } from '../domain/ids.ts';
 import { compareKeys } from '../domain/keys.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
-import type { NodeReplica } from '../domain/records.ts';
+import type { NodeReplica, RouteVersion } from '../domain/records.ts';
+import { versionOfChange, versionsOfMerge, versionsOfSplit } from '../domain/route-history.ts';
 import { replicaOn } from '../domain/shard.ts';
 import { StoreError } from '../ports.ts';
-import type { LocatedShard, MetadataStore, RecordPage, Records, ShardDirectory } from '../ports.ts';
+import type {
+  Change,
+  LocatedShard,
+  MetadataStore,
+  RecordPage,
+  Records,
+  RecordWrite,
+  ShardDirectory,
+} from '../ports.ts';
 import { DirectoryLookup } from './directory-lookup.ts';
 import { appendShards } from './directory-append.ts';
 import { mergeWrites, splitWrites } from './directory-bounds.ts';
@@ -56,9 +65,17 @@ export function createDirectory(
       return { replicas: page.items.map((item) => item.value), next: page.next };
     },
     resolve: (pointers) => resolve({ records, reader }, pointers),
-    replaceWrites,
-    splitWrites: (from, parts, audit) => splitWrites(records, from, parts, audit),
-    mergeWrites: (parts, merged, audit) => mergeWrites(records, parts, merged, audit),
+    replaceWrites: (from, to) => {
+      const version = versionOfChange(from.shard, to, dependencies.clock.wallMs());
+      return [...replaceWrites(from, to), ...(version === null ? [] : [versionPut(version)])];
+    },
+    splitWrites: async (from, parts, audit) =>
+      withVersions(await splitWrites(records, from, parts, audit), versionsOfSplit(from.shard, parts)),
+    mergeWrites: async (parts, merged, audit) =>
+      withVersions(
+        await mergeWrites(records, parts, merged, audit),
+        versionsOfMerge(parts.left.shard, parts.right.shard, merged),
+      ),
     makeRoom: async (page, audit) => {
       await splitPage(dependencies, page, audit);
     },
@@ -67,6 +84,20 @@ export function createDirectory(
     splitPage: (page, audit) => splitPage(dependencies, page, audit),
   };
 }
+
+/** A version goes with the change that it tells of, in one transaction: history and feeds miss none. */
+const versionPut = (value: RouteVersion): RecordWrite => ({
+  kind: 'put',
+  entity: 'routeVersion',
+  value,
+  when: [{ kind: 'absent' }],
+});
+
+const withVersions = <T extends string>(
+  change: Pick<Change, 'writes' | 'audit'> | T,
+  versions: readonly RouteVersion[],
+): Pick<Change, 'writes' | 'audit'> | T =>
+  typeof change === 'string' ? change : { ...change, writes: [...change.writes, ...versions.map(versionPut)] };
 
 const isShard = (found: LocatedShard, shardId: ShardId): boolean => found.shard.shardId === shardId;
 

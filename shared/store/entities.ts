@@ -1,11 +1,14 @@
 import { toTimestamp } from '../contracts/primitives.ts';
+import { DECISIONS_KEPT_MS } from '../domain/decision.ts';
 import { stableBucket } from '../domain/liveness-bucket.ts';
 import { Bug } from '../domain/result.ts';
+import { FEED_KEPT_MS, ROUTE_HISTORY_KEPT_MS } from '../domain/route-history.ts';
 import { EVENT_BUCKETS, LIVENESS_BUCKETS } from '../ports.ts';
 import type { EntityId, EntityKind, EntityPartition, EntityValue, ItemKey, StoreTable } from '../ports.ts';
 import { createCodec } from './codec.ts';
 import type { Codec } from './codec.ts';
 import * as cluster from './codecs/cluster.ts';
+import * as history from './codecs/history.ts';
 import * as operations from './codecs/operations.ts';
 import * as recovery from './codecs/recovery.ts';
 import * as topology from './codecs/topology.ts';
@@ -293,6 +296,42 @@ export const entities: { readonly [K in EntityKind]: EntitySpec<K> } = {
     sortKey: ({ eventId }) => eventId,
     idOf: ({ createdAtMs, eventId }) => ({ createdAtMs, eventId }),
     codec: createCodec('event', 1, operations.event, ({ createdAtMs }) => createdAtMs + EVENT_KEPT_MS),
+  },
+  routeVersion: {
+    table: 'events',
+    partitionKey: ({ shardId }) => `V#${shardId}`,
+    partitionOf: ({ shardId }) => ({ shardId }),
+    sortPrefix: 'V#',
+    sortKey: ({ atMs, generation }) => `${sortedNumber(atMs)}#${sortedNumber(generation)}`,
+    idOf: ({ shardId, atMs, generation }) => ({ shardId, atMs, generation }),
+    codec: createCodec('routeVersion', 1, history.routeVersion, ({ atMs }) => atMs + ROUTE_HISTORY_KEPT_MS),
+  },
+  feedHead: {
+    table: 'events',
+    partitionKey: ({ feed }) => `F#${feed}`,
+    partitionOf: ({ feed }) => ({ feed }),
+    sortPrefix: 'H',
+    ...ALONE,
+    idOf: ({ feed }) => ({ feed }),
+    codec: createCodec('feedHead', 1, history.feedHead),
+  },
+  feedPack: {
+    table: 'events',
+    partitionKey: ({ feed }) => `F#${feed}`,
+    partitionOf: ({ feed }) => ({ feed }),
+    sortPrefix: 'P#',
+    sortKey: ({ number }) => sortedNumber(number),
+    idOf: ({ feed, number }) => ({ feed, number }),
+    codec: createCodec('feedPack', 1, history.feedPack, ({ atMs }) => atMs + FEED_KEPT_MS),
+  },
+  decision: {
+    table: 'events',
+    partitionKey: ({ entity }) => `D#${entity}`,
+    partitionOf: ({ entity }) => ({ entity }),
+    sortPrefix: 'D#',
+    sortKey: ({ decisionId }) => decisionId,
+    idOf: ({ entity, decisionId }) => ({ entity, decisionId }),
+    codec: createCodec('decision', 1, history.decision, ({ atMs }) => atMs + DECISIONS_KEPT_MS),
   },
 };
 
