@@ -138,7 +138,10 @@ export async function answerBeat(
   const { id, lease, body } = beat;
   const reporter = { nodeId: id, nodeEpoch: lease.nodeEpoch, principal };
   for (const ack of body.acks ?? []) await takeAcknowledgement(deps, reporter, ack);
-  if (body.stats !== undefined) await keepStats(deps, id, body.node_epoch, body.stats);
+  if (body.stats !== undefined) {
+    // Parsed from JSON: a field that is left out is absent, not undefined.
+    await keepStats(deps, id, body.node_epoch, body.stats as unknown as Json);
+  }
   const commands = lease.mail > (body.mail_seen ?? 0) ? await deps.commands.pending(id, COMMANDS_PER_MESSAGE_MAX) : [];
   return {
     status: 'success',
