@@ -57,6 +57,11 @@ export const functionAccess: Readonly<Record<FunctionName, FunctionAccess>> = {
   operations: composed({ operations: 'write', events: 'append' }, { startsOperations: true }),
   auth: composed({ events: 'read' }, { rootKeys: 'sign' }),
   cluster: composed({ topology: 'read', liveness: 'read', catalog: 'read' }),
+  // A last resort by hand, with a role of its own: it changes leaders and tells them.
+  recovery: composed(
+    { topology: 'write', liveness: 'write', catalog: 'read', operations: 'write', events: 'append' },
+    { rootKeys: 'sign', pushes: true },
+  ),
   meta: composed({ catalog: 'read' }),
   // Nodes that prove themselves by their own key: the key stands in their record.
   authorizer: composed({ topology: 'read' }, { rootKeys: 'verify' }),

@@ -13,6 +13,7 @@ export const API_ENTRIES = [
   'operations',
   'auth',
   'cluster',
+  'recovery',
   'meta',
 ] as const;
 export type ApiEntry = (typeof API_ENTRIES)[number];
@@ -41,6 +42,7 @@ export const frontDoor: readonly FrontDoorPath[] = [
     '/cluster/nodes/{node_id}/reports',
   ),
   ...behindToken('cluster', '/cluster/health', '/cluster/endpoints'),
+  ...behindToken('recovery', '/recovery/{proxy+}'),
   ...behindToken('shards', '/shards', '/shards/{proxy+}'),
   ...behindToken('tables', '/tables', '/tables/{proxy+}'),
   ...behindToken('routes', '/routes/{proxy+}'),

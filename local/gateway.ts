@@ -6,6 +6,7 @@ import * as heartbeat from '../functions/api/heartbeat.ts';
 import * as meta from '../functions/api/meta.ts';
 import * as nodes from '../functions/api/nodes.ts';
 import * as operations from '../functions/api/operations.ts';
+import * as recovery from '../functions/api/recovery.ts';
 import * as routes from '../functions/api/routes.ts';
 import * as shards from '../functions/api/shards.ts';
 import * as tables from '../functions/api/tables.ts';
@@ -60,6 +61,7 @@ export function createGateway(source: RuntimeSource): Gateway {
     operations: operations.create(source),
     auth: auth.create(source),
     cluster: cluster.create(source),
+    recovery: recovery.create(source),
     meta: meta.create(source),
   };
   const authorize = authorizer.create(source);

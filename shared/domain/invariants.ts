@@ -5,6 +5,7 @@ import { illegalChange } from './ownership.ts';
 import { inSyncReplicas, replicaById } from './shard.ts';
 import { membershipViolations } from './membership-invariants.ts';
 import type { Replica, ShardDescriptor } from './shard.ts';
+import { isUncleanElection, uncleanViolations } from './unclean-invariants.ts';
 
 /**
  * Invariants of the metadata as pure checks (docs/invariants.md numbers them; PROTOCOL.md holds the rules): over one state,
@@ -107,6 +108,11 @@ export function checkTransition(
     ...checkDescriptor(after),
     ...collect(after.shardId, (report) => {
       checkIdentity(before, after, report);
+      if (isUncleanElection(before, after)) {
+        for (const { invariant, rule, message } of uncleanViolations(before, after, context))
+          report(invariant, rule, message);
+        return;
+      }
       if (after.epoch < before.epoch) report('I-3', null, `epoch fell from ${before.epoch} to ${after.epoch}`);
       else if (after.epoch > before.epoch + 1)
         report('I-3', 'E1', `epoch jumped from ${before.epoch} to ${after.epoch}`);
@@ -135,7 +141,8 @@ function checkIdentity(before: ShardDescriptor, after: ShardDescriptor, report: 
   if (after.startKey !== before.startKey || after.endKey !== before.endKey) report('I-1', null, 'bounds changed');
   const change = illegalChange(before.state, after.state);
   if (change !== null) report('I-9', null, change);
-  if (after.dataLoss && !before.dataLoss) report('I-6', 'E4', 'data_loss was raised without an UNCLEAN election');
+  if (after.dataLoss && !before.dataLoss && !isUncleanElection(before, after))
+    report('I-6', 'E4', 'data_loss was raised without an UNCLEAN election');
   if (after.intent !== null && before.intent === null) {
     if (after.intent.sinceGeneration !== after.generation)
       report('I-2', 'E2', 'a new intent does not carry its own generation');

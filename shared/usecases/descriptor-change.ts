@@ -26,7 +26,10 @@ export type DescriptorAction =
   | 'SHARD_CLAIMED'
   | 'SHARD_RELEASED'
   | 'SPLIT_KEY_CHOSEN'
-  | 'SPLIT_KEY_NOT_FOUND';
+  | 'SPLIT_KEY_NOT_FOUND'
+  | 'LEADER_ELECTED_UNCLEAN'
+  | 'QUORUM_SHRUNK'
+  | 'RECOVERY_CLOSED';
 
 /** A decision over the present descriptor: the next one, null when nothing is to be done, or a refusal. */
 export type Decide<E> = (
@@ -40,6 +43,8 @@ export interface ChangedBy {
   readonly detail?: Json;
   /** Conditions on other records that the decision rests on, asked for after it: they hold in the same transaction (S3). */
   readonly checks?: () => readonly Extract<RecordWrite, { kind: 'check' }>[];
+  /** Records that are kept in step with the descriptor, by the descriptor that is about to be written. */
+  readonly also?: (next: ShardDescriptor) => readonly RecordWrite[];
 }
 
 /** Attempts of one change against concurrent ones: each loss means that another change of the shard got through. */
@@ -90,6 +95,7 @@ export async function changeLocated<E>(
         ...intentWrites(deps, located.shard, next),
         ...ownershipWrites(deps, located.shard, next),
         ...(by.checks?.() ?? []),
+        ...(by.also?.(next) ?? []),
       ],
       audit: [
         {

@@ -5,6 +5,7 @@ import { ensureLeader, noteSweep, sweepFencedNode } from './fail-over.ts';
 import { readAllLiveness } from './liveness-view.ts';
 import { continueOpen } from './operation-runs.ts';
 import { SYSTEM } from './principal.ts';
+import { restoreMinInSync } from './recovery-upkeep.ts';
 import { releaseOrphans } from './shard-ownership.ts';
 import { askToStepDown } from './transfer-leader.ts';
 
@@ -29,6 +30,7 @@ export async function reconcileOnce(deps: Deps): Promise<void> {
     settleIntents,
     continueOperations,
     releaseOrphanedShards,
+    restoreRecovered,
   })) {
     try {
       await part(deps);
@@ -69,6 +71,9 @@ async function settleIntent(deps: Deps, intent: OpenIntent): Promise<void> {
 async function continueOperations(deps: Deps): Promise<void> {
   await continueOpen(deps, BY, (operation, nowMs) => nowMs - operation.updatedAtMs >= IDLE_AGE_MS);
 }
+
+/** Shards that an operator recovered get their `min_in_sync` back. */
+const restoreRecovered = (deps: Deps): Promise<void> => restoreMinInSync(deps, BY);
 
 /** I-10: no lock outlives its operation. */
 const releaseOrphanedShards = (deps: Deps): Promise<void> => releaseOrphans(deps, BY);

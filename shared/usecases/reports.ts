@@ -25,6 +25,7 @@ import { mapBounded } from '../domain/map-bounded.ts';
 import type { CommandAck } from '../contracts/node/commands.ts';
 import type { NodeReport, ReportsResponse } from '../contracts/node/heartbeat.ts';
 import type { Deps, Principal } from '../ports.ts';
+import { keepLog } from './affected-shards.ts';
 import { changeDescriptor, shardNotFound } from './descriptor-change.ts';
 import type { Changed } from './descriptor-change.ts';
 import { announceLeaders, ensureLeader } from './fail-over.ts';
@@ -203,6 +204,19 @@ async function silentLeader(
       storeUuid: storeUuid(one.store_uuid),
       logIntact: one.log.intact,
     });
+    // E4: with nobody to elect, what replicas hold is what an operator can decide by.
+    if (!outcome.ok)
+      await keepLog(deps, {
+        shardId: id,
+        replicaId: entry.replicaId,
+        nodeId: reporter.nodeId,
+        nodeEpoch: reporter.nodeEpoch,
+        storeUuid: storeUuid(one.store_uuid),
+        lastEpoch: one.log.last_epoch,
+        lastSeq: one.log.last_seq,
+        intact: one.log.intact,
+        atMs: deps.clock.wallMs(),
+      });
     return answerOf(deps, id, outcome);
   }
   const leader = view.get(shard.leader.nodeId);

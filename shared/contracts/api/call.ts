@@ -5,7 +5,17 @@ export type Caller = 'public' | 'admin' | 'node' | 'joiner' | 'nodeKey';
 
 /** Lambda entry that serves the call: functions/api/<resource>.ts. */
 export type Resource =
-  'nodes' | 'heartbeat' | 'shards' | 'tables' | 'routes' | 'config' | 'operations' | 'auth' | 'cluster' | 'meta';
+  | 'nodes'
+  | 'heartbeat'
+  | 'shards'
+  | 'tables'
+  | 'routes'
+  | 'config'
+  | 'operations'
+  | 'auth'
+  | 'cluster'
+  | 'recovery'
+  | 'meta';
 
 /** One call of the REST API, as data: router, OpenAPI, fuzzing and clients are made from it. */
 export interface Call {

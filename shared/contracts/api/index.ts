@@ -1,6 +1,10 @@
 import type { Call } from './call.ts';
 import { clusterCalls, nodeCalls } from './nodes.ts';
+import { nodeCareCalls } from './node-care.ts';
 import { operationCalls } from './operations.ts';
+import { rebalanceCalls } from './rebalance.ts';
+import { replicationCalls } from './replication.ts';
+import { recoveryCalls } from './recovery.ts';
 import { routeCalls } from './routes.ts';
 import { shardCalls } from './shards.ts';
 import { splitMergeCalls } from './split-merge.ts';
@@ -10,12 +14,16 @@ import { tableCalls } from './tables.ts';
 /** Every call of the REST API by name. */
 export const calls = {
   ...nodeCalls,
+  ...nodeCareCalls,
   ...clusterCalls,
   ...shardCalls,
   ...splitMergeCalls,
+  ...rebalanceCalls,
+  ...replicationCalls,
   ...tableCalls,
   ...routeCalls,
   ...operationCalls,
+  ...recoveryCalls,
   ...systemCalls,
 } as const satisfies Record<string, Call>;
 export type CallName = keyof typeof calls;
