@@ -41,19 +41,21 @@ export function operationStepHandler(source: RuntimeSource): OperationStepHandle
     const stored = await deps.records.get('operation', { operationId: id });
     if (stored === null) throw new Bug(`operation ${operation_id} does not exist`);
     const startedMs = deps.clock.monotonicMs();
-    const answer = await runStep(deps, machines[stored.value.type], {
-      operationId: id,
-      step,
-      taskToken: task_token ?? null,
-      executionArn: execution_arn ?? null,
-    });
-    deps.log.info('operation-step', {
-      operation_id,
-      type: stored.value.type,
-      step,
-      next: answer.next,
-      duration_ms: Math.round(deps.clock.monotonicMs() - startedMs),
-    });
-    return wireAnswer(answer);
+    const about = { operation_id, type: stored.value.type, step };
+    const durationMs = (): number => Math.round(deps.clock.monotonicMs() - startedMs);
+    try {
+      const answer = await runStep(deps, machines[stored.value.type], {
+        operationId: id,
+        step,
+        taskToken: task_token ?? null,
+        executionArn: execution_arn ?? null,
+      });
+      deps.log.info('operation-step', { ...about, next: answer.next, duration_ms: durationMs() });
+      return wireAnswer(answer);
+    } catch (error) {
+      // The state machine repeats the step, so its history alone would name the reason, and the runner on one machine keeps none.
+      deps.log.warn('operation-step-failed', { ...about, error, duration_ms: durationMs() });
+      throw error;
+    }
   };
 }
