@@ -5,7 +5,7 @@ import { assertNever } from '../../shared/domain/result.ts';
 import { inSyncReplicas } from '../../shared/domain/shard.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import { commitSplit, splittingState } from '../../shared/domain/split.ts';
-import type { Deps, LocatedShard } from '../../shared/ports.ts';
+import type { CommandDraft, Deps, LocatedShard } from '../../shared/ports.ts';
 import { SYSTEM } from '../../shared/usecases/principal.ts';
 import { claimShard, releaseShard } from '../../shared/usecases/shard-ownership.ts';
 import { DONE, endRolledBack, failWith, fieldsOf, saveOperation, textOf } from '../step.ts';
@@ -166,7 +166,10 @@ async function parts(deps: Deps, work: Work): Promise<{ parent: ShardDescriptor;
   return parent === null || child === null ? null : { parent: parent.shard, child: child.shard };
 }
 
-/** Waits until every copy that can answer has forked. One that can't learns it by its next heartbeat, session or registration. */
+/**
+ * Waits until every IN_SYNC copy that can answer has forked. One that can't answer learns of it by its next heartbeat, session or
+ * registration. A copy that is not in sync may have nothing prepared: it is told, and filled by the child's leader if it can't fork.
+ */
 const apply: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
   const present = await parts(deps, work);
@@ -175,18 +178,19 @@ const apply: StepFunction = async (deps, input) => {
     deps,
     members.map((member) => member.nodeId),
   );
-  const told = members.filter((member) => live.has(member.nodeId));
-  await save(deps, work, {}, `copies on ${told.map((member) => member.nodeId).join(', ')} to take up the split`, {
-    name: 'apply',
-    detail: `${told.length} copies`,
-  });
-  await sendAndWait(
-    deps,
-    input,
+  const told = (inSync: boolean): readonly CommandDraft[] =>
     present === null
       ? []
-      : told.map((member) => ({ ...draft('apply_split', present.parent, member), related: present.child })),
-  );
+      : members
+          .filter((member) => live.has(member.nodeId) && (member.syncStatus === 'IN_SYNC') === inSync)
+          .map((member) => ({ ...draft('apply_split', present.parent, member), related: present.child }));
+  const awaited = told(true);
+  await save(deps, work, {}, `copies on ${awaited.map(({ nodeId }) => nodeId).join(', ')} to take up the split`, {
+    name: 'apply',
+    detail: `${awaited.length} copies`,
+  });
+  await deps.commands.send(told(false));
+  await sendAndWait(deps, input, awaited);
   return { next: 'finish' };
 };
 

@@ -121,6 +121,47 @@ describe('split-shard (S1)', () => {
     expect((await world.records.query('ownedShard', { partition: {}, order: 'forward', limit: 10 })).items).toEqual([]);
   });
 
+  test('a copy that lags is told of the split but not waited for', async () => {
+    const before = await first();
+    const lagging = before.replicas.find((replica) => replica.replicaId !== before.leader.replicaId)!;
+    const proposal = {
+      type: 'replica_status' as const,
+      shard_id: before.shardId,
+      epoch: before.epoch,
+      generation: before.generation,
+      replica_id: lagging.replicaId,
+      node_epoch: lagging.nodeEpoch,
+      store_uuid: lagging.storeUuid,
+      sync_status: 'LAGGING' as const,
+    };
+    await world.call(
+      'report',
+      report,
+      {
+        params: { node_id: before.leader.nodeId },
+        body: {
+          node_epoch: before.leader.nodeEpoch,
+          incarnation: `inc-${numberOf(before)}`,
+          reports: [proposal],
+        },
+      },
+      nodePrincipal(numberOf(before), before.leader.nodeEpoch),
+    );
+    world.answer((draft) =>
+      draft.nodeId === lagging.nodeId && draft.type === 'apply_split'
+        ? { outcome: 'REFUSED', code: 'NOT_FORKED', message: 'not prepared' }
+        : { outcome: 'DONE', receipt: null },
+    );
+    expect(await ended(await start(await first(), { split_key: 'f' }))).toMatchObject({
+      status: 'SUCCEEDED',
+      error: null,
+    });
+    const prepared = world.sent.filter((draft) => draft.type === 'prepare_split').map((draft) => draft.nodeId);
+    expect(prepared).not.toContain(lagging.nodeId);
+    const child = (await shards())[1];
+    expect(child?.replicas.find((replica) => replica.nodeId === lagging.nodeId)?.syncStatus).toBe('LAGGING');
+  });
+
   test("without a key it takes the leader's", async () => {
     leaderProposes('c');
     expect(await ended(await start(await first()))).toMatchObject({ status: 'SUCCEEDED' });
