@@ -79,8 +79,13 @@ export class Garbage {
 
   /** Gives up a copy's log and its rows. */
   discard(meta: ReplicaMeta): void {
-    this.insertLog.run(meta.storageId);
+    this.discardLog(meta.storageId);
     this.discardRows(meta, rangeOf(meta));
+  }
+
+  /** Gives up a log alone; write ids that another copy inherited stay until it lets them go. */
+  discardLog(storageId: number): void {
+    this.insertLog.run(storageId);
   }
 
   discardRows(meta: ReplicaMeta, range: Range): void {

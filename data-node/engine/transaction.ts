@@ -3,6 +3,8 @@ import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
 import { invariant } from '../../shared/domain/result.ts';
 import { forkReplica, shrinkReplica } from './fork.ts';
 import { Garbage } from './garbage.ts';
+import { giveUpParts, joinReplicas } from './join.ts';
+import { findWrite, writesInOrder } from './write-memory.ts';
 import type { HybridTimestamp } from './hlc.ts';
 import { HLC_ZERO } from './hlc.ts';
 import {
@@ -98,31 +100,11 @@ export abstract class EngineTables implements EngineTransaction {
   }
 
   write(meta: ReplicaMeta, writeId: string): WriteRecord | undefined {
-    return this.guarded(() => {
-      const own = this.tables.log.write(meta.storageId, writeId);
-      if (own !== undefined) return own;
-      for (const { storageId, uptoSeq } of meta.inheritedWrites) {
-        const found = this.tables.log.write(storageId, writeId);
-        if (found !== undefined && found.seq <= uptoSeq) return found;
-      }
-      return undefined;
-    });
+    return this.guarded(() => findWrite(this.tables.log, meta, writeId));
   }
 
   writes(meta: ReplicaMeta, afterSeq: number, atSeq: number, limit: number): WriteRecord[] {
-    return this.guarded(() => {
-      const sources = [...meta.inheritedWrites, { storageId: meta.storageId, uptoSeq: Infinity }];
-      const found: WriteRecord[] = [];
-      let fromSeq = afterSeq;
-      for (const { storageId, uptoSeq } of sources) {
-        const upto = Math.min(uptoSeq, atSeq);
-        if (upto <= fromSeq) continue;
-        found.push(...this.tables.log.writes(storageId, fromSeq, upto, limit - found.length));
-        if (found.length >= limit) return found;
-        fromSeq = upto;
-      }
-      return found;
-    });
+    return this.guarded(() => writesInOrder(this.tables.log, meta, afterSeq, atSeq, limit));
   }
 
   row(meta: ReplicaMeta, key: string, atSeq: number): RowVersion | undefined {
@@ -185,6 +167,20 @@ export abstract class EngineTables implements EngineTransaction {
     return shrinkReplica(this, shardId, descriptor);
   }
 
+  join(leftShardId: string, merged: WireDescriptor): ReplicaMeta {
+    const { right_shard_id: rightShardId } = merged.merged_from ?? {};
+    const right = rightShardId === undefined ? undefined : this.replica(rightShardId);
+    const joined = joinReplicas(this, leftShardId, merged);
+    if (right !== undefined) this.remember(right.replicaId);
+    return joined;
+  }
+
+  giveUpParts(leftShardId: string, merged: WireDescriptor): ReplicaMeta {
+    const { right_shard_id: rightShardId } = merged.merged_from ?? {};
+    if (rightShardId !== undefined && this.replica(rightShardId) !== undefined) this.removeReplica(rightShardId);
+    return giveUpParts(this, leftShardId, merged);
+  }
+
   createReplica(replica: {
     shardId: string;
     replicaId: string;
@@ -224,7 +220,12 @@ export abstract class EngineTables implements EngineTransaction {
     this.tables.replicas.delete(shardId);
     this.garbage.discard(meta);
     this.counts.end(shardId);
-    this.insertRemoved.run(meta.replicaId);
+    this.remember(meta.replicaId);
+  }
+
+  /** The copy is gone for good: its id is never created again (R4). */
+  private remember(replicaId: string): void {
+    this.insertRemoved.run(replicaId);
     this.trimRemoved.run();
   }
 

@@ -47,7 +47,7 @@ export interface RowSegment {
   readonly rowsId: number;
 }
 
-/** Write ids up to `uptoSeq` that a forked copy remembers in the log storage of the copy that it was forked from (R6). */
+/** Write ids up to `uptoSeq` that a copy remembers in the log storage of a copy that it was forked from, or joined of (R6). */
 export interface InheritedWrites {
   readonly storageId: number;
   readonly uptoSeq: number;
@@ -66,7 +66,7 @@ export interface ReplicaMeta {
    * in disjoint ranges, so that a fork copies no row. A replica reads and writes inside its descriptor's range alone.
    */
   readonly segments: readonly RowSegment[];
-  /** Rising `uptoSeq`; empty unless the copy was forked. */
+  /** Rising `uptoSeq`; empty unless the copy was forked or joined. */
   readonly inheritedWrites: readonly InheritedWrites[];
   /** Lowest sequence at which a right part was forked off while the log still keeps entries from before; else null. */
   readonly firstForkSeq: number | null;
@@ -150,7 +150,10 @@ export interface EngineReader {
    * (`seq` 0, value null), so that a page's cost is bounded; fewer than `limit` means the range is done.
    */
   scan(meta: ReplicaMeta, range: { from: string; to: string | null }, atSeq: number, limit: number): RowVersion[];
-  /** Writes remembered at `atSeq`, by sequence, from above `afterSeq`. */
+  /**
+   * Writes remembered at `atSeq`, by sequence, from above `afterSeq`: at least `limit` if there are; a little more where several have the
+   * last one's sequence, as after a merge.
+   */
   writes(meta: ReplicaMeta, afterSeq: number, atSeq: number, limit: number): WriteRecord[];
   /** Size of the first `limit` keys from `from` on, and the last one looked at (null: there is none). Fewer `keys` than `limit`: the range is done. */
   measure(
@@ -177,6 +180,13 @@ export interface EngineTransaction extends EngineReader {
   fork(parentShardId: string, fork: Fork): ForkResult;
   /** Takes a descriptor with a smaller range, whose other part was not forked from this copy: the rows outside are purged. */
   shrink(shardId: string, descriptor: WireDescriptor): ReplicaMeta;
+  /**
+   * Makes one copy of this one and of the right part that `merged` names, both exactly as sealed (else Bug, see `joinObstacle`); the
+   * right one is gone. The same time for any size (S2).
+   */
+  join(leftShardId: string, merged: WireDescriptor): ReplicaMeta;
+  /** Takes `merged` without joining: the copy is not intact until a snapshot, and what is held of the right part is destroyed (S2). */
+  giveUpParts(leftShardId: string, merged: WireDescriptor): ReplicaMeta;
   /** Takes a finished count of the whole range as the replica's size. */
   adoptCount(shardId: string): void;
   /** Destroys the copy; log and rows are purged piecemeal afterwards. */

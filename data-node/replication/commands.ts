@@ -5,6 +5,7 @@ import type { ReplicaMeta } from '../engine/types.ts';
 import { done, refused } from './command-acks.ts';
 import { spawn } from './context.ts';
 import type { HostContext } from './context.ts';
+import { MergeCommands } from './merge-commands.ts';
 import type { RowCounter } from './row-counter.ts';
 import type { ShardReplica } from './shard-replica.ts';
 import { SplitCommands } from './split-commands.ts';
@@ -30,11 +31,13 @@ export class Commands {
   private readonly context: HostContext;
   private readonly registry: ReplicaRegistry;
   private readonly splits: SplitCommands;
+  private readonly merges: MergeCommands;
 
   constructor(context: HostContext, registry: ReplicaRegistry, counter: RowCounter) {
     this.context = context;
     this.registry = registry;
     this.splits = new SplitCommands(context, registry, counter);
+    this.merges = new MergeCommands(context);
   }
 
   apply(command: NodeCommand): Promise<CommandAck> {
@@ -57,10 +60,9 @@ export class Commands {
       case 'apply_split':
         return this.withReplica(command, (replica) => this.splits.apply(command, replica));
       case 'seal_merge':
+        return this.withReplica(command, (replica) => this.merges.seal(command, replica));
       case 'apply_merge':
-        return Promise.resolve(
-          refused(command, 'UNSUPPORTED_COMMAND', 'this version of the node does not merge shards'),
-        );
+        return this.withReplica(command, (replica) => this.merges.apply(command, replica));
       default:
         return assertNever(command.type);
     }

@@ -2,6 +2,7 @@ import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { ControlPlane, Environment, LeaseView, PeerNetwork } from '../ports.ts';
 import type { GroupCommit } from './group-commit.ts';
+import type { Joins } from './joins.ts';
 import type { Reporter } from './reporter.ts';
 import type { SnapshotThrottle } from './snapshot-throttle.ts';
 import type { SplitKeySearch } from './split-key.ts';
@@ -61,6 +62,7 @@ export interface HostContext {
   adopt(descriptor: WireDescriptor): void;
   /** Splits, and the search for their keys. */
   readonly splits: Splits;
+  readonly joins: Joins;
   readonly splitKeys: SplitKeySearch;
   readonly statistics: Statistics;
   readonly snapshots: SnapshotThrottle;

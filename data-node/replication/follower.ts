@@ -118,7 +118,7 @@ export class Follower {
     if (now?.nodeEpoch !== registration.nodeEpoch)
       return refuse({ code: 'NOT_REGISTERED', message: 'the registration changed meanwhile' });
     // S1: entries are taken only from a leader that knows the range which this copy has.
-    if (replica.isSplitting() || !sameBounds(replica.descriptor(), descriptor)) return boundsMismatch;
+    if (replica.isReshaping() || !sameBounds(replica.descriptor(), descriptor)) return boundsMismatch;
     const meta = engine.replica(shard_id) ?? promised.value;
     replica.endSession();
     replica.session = {

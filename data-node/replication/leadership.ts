@@ -8,6 +8,7 @@ import { ackState, applyDescriptor, proposalRefused, proposalSent, proposalUnkno
 import { spawn } from './context.ts';
 import type { HostContext } from './context.ts';
 import { Heirs } from './heirs.ts';
+import type { InFlight } from './heirs.ts';
 import { appendWrite, notLeading, takeUpEpoch } from './leader-log.ts';
 import { PeerLink } from './peer-link.ts';
 import type { LinkOwner } from './peer-link.ts';
@@ -27,6 +28,8 @@ const PROPOSAL_RETRY_MS = 300;
 const REPORT_LIFE_MS = 30_000;
 /** Between two such reads, ms. */
 const SETTLE_READ_MS = 2_000;
+/** Between two looks whether everything is committed, while a side of a merge takes no writes, ms. */
+const SEAL_POLL_MS = 2;
 /** Between two reports that a node does not hold its replica, ms. */
 const MISSING_REPORT_MS = 5_000;
 
@@ -55,6 +58,7 @@ export class Leadership implements LinkOwner {
   private committed = 0;
   private ticker: Timer | null = null;
   private taking: Promise<Result<void, StorageError | 'STALE'>> | null = null;
+  private sealing: Promise<number | null> | null = null;
   private proposing = false;
   private proposeNotBeforeMs = 0;
   private missingReportedMs = -Infinity;
@@ -148,12 +152,20 @@ export class Leadership implements LinkOwner {
     this.heirs.add(child, this.context.tuning.writeTimeoutMs);
   }
 
-  /** Resolves when the entry at `seq` is committed, or after `timeoutMs`. */
-  async committedAt(seq: number, timeoutMs: number): Promise<WaitOutcome> {
-    const outcome = this.waiters.wait(seq, timeoutMs);
+  /**
+   * Resolves when the entry is committed, or after its deadline. The shard may be split while that is waited for: then its right part
+   * must have committed what it took along.
+   */
+  async committedAt(entry: InFlight): Promise<WaitOutcome> {
+    const outcome = this.waiters.wait(entry.seq, Math.max(0, entry.deadlineMs - this.context.env.clock.monotonicMs()));
     if (this.phase === 'ENDED') this.waiters.endAll();
     else this.progressed();
-    return outcome;
+    return this.inHeirs(await outcome, entry);
+  }
+
+  private inHeirs(outcome: WaitOutcome, entry: InFlight): Promise<WaitOutcome> {
+    const { start_key: from, end_key: to } = this.current;
+    return this.heirs.settle(outcome, entry, { from, to });
   }
 
   /** Notes a newer generation of this epoch's descriptor. */
@@ -204,9 +216,7 @@ export class Leadership implements LinkOwner {
     const outcome = this.waiters.wait(seq, remainingMs);
     for (const link of this.links.values()) link.wake();
     this.progressed();
-    const inLeftPart = await outcome;
-    const { start_key: from, end_key: to } = this.current;
-    const ended = await this.heirs.settle(inLeftPart, { seq, changes: write.changes, deadlineMs }, { from, to });
+    const ended = await this.inHeirs(await outcome, { seq, changes: write.changes, deadlineMs });
     if (ended.kind === 'ACKNOWLEDGED') return { ...ended, at };
     return { kind: 'UNKNOWN', message: 'the write was not acknowledged in time' };
   }
@@ -281,6 +291,36 @@ export class Leadership implements LinkOwner {
     const deadlineMs = env.clock.monotonicMs() + tuning.settleMs;
     while (this.waiters.size > 0 && env.clock.monotonicMs() < deadlineMs) await env.timers.sleep(tuning.tickMs / 10);
     this.end();
+  }
+
+  /**
+   * S2: takes nothing new and waits until all of the log is committed, so that every member of the ack set holds it; answers the commit.
+   * Null: a member is behind, or none is left to wait for; the term then goes on, nothing was promised. At most one answer of a
+   * peer is waited for, as the shard takes no writes meanwhile.
+   */
+  sealLog(): Promise<number | null> {
+    this.sealing ??= this.seal().finally(() => (this.sealing = null));
+    return this.sealing;
+  }
+
+  private async seal(): Promise<number | null> {
+    const { env, tuning } = this.context;
+    const required = [...this.links.values()].filter((link) => link.required);
+    const behind = required.some((link) => this.durableSeq - link.matchSeq > tuning.growthLagEntriesMax);
+    if (this.phase !== 'SERVING' || behind) return null;
+    this.phase = 'STEPPING_DOWN';
+    const isSealed = (): boolean => this.waiters.size === 0 && this.committed === this.meta()?.last.seq;
+    const deadlineMs = env.clock.monotonicMs() + tuning.peerTimeoutMs;
+    while (this.isSteppingDown() && !isSealed() && env.clock.monotonicMs() < deadlineMs)
+      await env.timers.sleep(SEAL_POLL_MS);
+    if (this.isSteppingDown() && isSealed()) return this.committed;
+    if (this.isSteppingDown()) this.phase = 'SERVING';
+    return null;
+  }
+
+  /** Asked anew after each wait: the term may have ended meanwhile. */
+  private isSteppingDown(): boolean {
+    return this.phase === 'STEPPING_DOWN';
   }
 
   end(): void {

@@ -15,6 +15,7 @@ import { DescriptorReads } from './descriptor-reads.ts';
 import { Follower } from './follower.ts';
 import { GroupCommit } from './group-commit.ts';
 import type { LeadershipState } from './leadership.ts';
+import { Joins } from './joins.ts';
 import { Reporter } from './reporter.ts';
 import { RowCounter } from './row-counter.ts';
 import { ShardReplica } from './shard-replica.ts';
@@ -95,6 +96,9 @@ class Host implements ReplicationHost, ReplicaRegistry {
       get splits() {
         return splits;
       },
+      get joins() {
+        return joins;
+      },
       get splitKeys() {
         return splitKeys;
       },
@@ -105,6 +109,7 @@ class Host implements ReplicationHost, ReplicaRegistry {
     this.context = context;
     this.counter = new RowCounter(context);
     const splits = new Splits(context, this, this.counter);
+    const joins = new Joins(context, this);
     const splitKeys = new SplitKeySearch(context);
     const statistics = new Statistics(context);
     this.commands = new Commands(this.context, this, this.counter);

@@ -10,6 +10,7 @@ import type { HostContext } from './context.ts';
 import { mayLead } from './leader-log.ts';
 import { ShardLoad } from './shard-load.ts';
 import { Leadership } from './leadership.ts';
+import { bringsRightPart } from './joins.ts';
 import { takesRightPartAway } from './splits.ts';
 
 /** A follower's side of a session (R2). In memory only: it ends with the process, the registration, or a newer session. */
@@ -43,8 +44,8 @@ export class ShardReplica {
   private known: WireDescriptor;
   private led: Leadership | null = null;
   private removed = false;
-  /** A split of this copy that is not durable yet, and the newest descriptor that came meanwhile. */
-  private splitting: Promise<void> | null = null;
+  /** A split or merge of this copy that is not durable yet, and the newest descriptor that came meanwhile. */
+  private reshaping: Promise<void> | null = null;
   private latest: { readonly descriptor: WireDescriptor; readonly related: WireDescriptor | null } | null = null;
   session: FollowerSession | null = null;
   /** Monotonic ms at which a leader was last heard, or the replica began to listen. */
@@ -108,8 +109,8 @@ export class ShardReplica {
     const { generation, epoch } = this.known;
     if (descriptor.generation < generation || descriptor.epoch < epoch) return;
     const isNewer = descriptor.generation > generation;
-    if (isNewer && (this.splitting !== null || takesRightPartAway(this.known, descriptor))) {
-      this.split(descriptor, related);
+    if (isNewer && (this.reshaping !== null || this.changesRange(descriptor))) {
+      this.reshape(descriptor, related);
       return;
     }
     this.known = descriptor;
@@ -120,13 +121,14 @@ export class ShardReplica {
     this.considerLeading();
   }
 
-  isSplitting(): boolean {
-    return this.splitting !== null;
+  /** The copy's range is just changing. */
+  isReshaping(): boolean {
+    return this.reshaping !== null;
   }
 
-  /** Resolves when no split is under way on this copy. */
+  /** Resolves when no split or merge is under way on this copy. */
   async settled(): Promise<void> {
-    while (this.splitting !== null) await this.splitting;
+    while (this.reshaping !== null) await this.reshaping;
   }
 
   /** The split became durable: from now on this copy is the left part. */
@@ -148,19 +150,34 @@ export class ShardReplica {
     leadership.continueFrom(meta, committed);
   }
 
-  private split(descriptor: WireDescriptor, related: WireDescriptor | null): void {
-    if (this.splitting !== null) {
+  /** The merge became durable: from now on this copy is of the merged shard (S2). */
+  widened(descriptor: WireDescriptor): void {
+    this.endSession();
+    this.known = descriptor;
+    this.heard();
+    this.considerLeading();
+  }
+
+  private changesRange(next: WireDescriptor): boolean {
+    return takesRightPartAway(this.known, next) || bringsRightPart(this.known, next);
+  }
+
+  private reshape(descriptor: WireDescriptor, related: WireDescriptor | null): void {
+    if (this.reshaping !== null) {
       if (descriptor.generation >= (this.latest?.descriptor.generation ?? 0)) this.latest = { descriptor, related };
       return;
     }
-    const { env, splits } = this.context;
-    this.splitting = splits.take(this, descriptor, related).finally(() => {
+    const { env, splits, joins } = this.context;
+    const durable = bringsRightPart(this.known, descriptor)
+      ? joins.take(this, descriptor)
+      : splits.take(this, descriptor, related).then(() => joins.dropAbsorbed(descriptor));
+    this.reshaping = durable.finally(() => {
       const { latest } = this;
-      this.splitting = null;
+      this.reshaping = null;
       this.latest = null;
       if (latest !== null) this.adopt(latest.descriptor, latest.related);
     });
-    spawn(env, 'take a split', this.splitting);
+    spawn(env, 'take a split or merge', this.reshaping);
   }
 
   /** E1: takes up a term only under the node epoch of the present registration, in the directory that holds the copy. */
@@ -178,8 +195,11 @@ export class ShardReplica {
     spawn(this.context.env, 'take up leadership', this.establish(leadership));
   }
 
-  /** E2: ends the term and persists the receipt before it is given. STALE: the replica promised or knows a higher epoch. */
-  async stepDown(epoch: number): Promise<Result<StepDownReceipt, StorageError | 'STALE'>> {
+  /**
+   * E2: ends the term and persists the receipt before it is given. STALE: the replica promised or knows a higher epoch. `committedSeq`: what
+   * is known to be committed becomes durable with it.
+   */
+  async stepDown(epoch: number, committedSeq = 0): Promise<Result<StepDownReceipt, StorageError | 'STALE'>> {
     const leadership = this.leadership();
     if (leadership !== null && leadership.epoch <= epoch) await leadership.stepDown();
     const generation = this.known.generation;
@@ -189,12 +209,42 @@ export class ShardReplica {
       const before = meta.receipt?.epoch === epoch ? meta.receipt.generation : 0;
       const receipt = { epoch, generation: Math.max(before, generation) };
       if (meta.receipt !== null && meta.receipt.epoch > epoch) return null;
-      tx.patchReplica(this.shardId, { receipt, maxEpoch: Math.max(meta.maxEpoch, epoch) });
+      const commitSeq = Math.max(meta.commitSeq, committedSeq);
+      tx.patchReplica(this.shardId, { receipt, commitSeq, maxEpoch: Math.max(meta.maxEpoch, epoch) });
       return receipt;
     });
     if (!persisted.ok) return persisted;
     if (persisted.value === null) return err('STALE');
     return ok({ shard_id: this.shardId, replica_id: this.replicaId, ...persisted.value });
+  }
+
+  /**
+   * S2: the receipt of a side of a merge, with the end of the log. NOT_SETTLED: a member of the ack set is behind; nothing was promised
+   * and the term goes on. Repeated, it gives the same answer.
+   */
+  async seal(epoch: number): Promise<Result<StepDownReceipt, StorageError | 'STALE' | 'NOT_SETTLED'>> {
+    const leadership = this.leadership();
+    const committed = leadership?.epoch === epoch ? await leadership.sealLog() : this.sealedSeq(epoch);
+    if (committed === null) return err('NOT_SETTLED');
+    const receipt = await this.stepDown(epoch, committed);
+    if (!receipt.ok) return receipt;
+    const meta = this.meta();
+    if (meta === undefined || this.sealedSeq(epoch) === null) return err('STALE');
+    return ok({ ...receipt.value, sealed: { ...meta.last } });
+  }
+
+  /**
+   * The end of a log that was sealed at `epoch`, from what is durable: the receipt, and a commit that covers the whole log. Nothing can
+   * have followed at this epoch, and whoever is IN_SYNC holds what was committed (R1). Null: it was not.
+   */
+  private sealedSeq(epoch: number): number | null {
+    const meta = this.meta();
+    const isSealed =
+      meta?.receipt?.epoch === epoch &&
+      meta.maxEpoch === epoch &&
+      meta.last.epoch === epoch &&
+      meta.commitSeq === meta.last.seq;
+    return isSealed ? meta.commitSeq : null;
   }
 
   /** The registration changed: terms and sessions of older node epochs are void (E1, R2). */

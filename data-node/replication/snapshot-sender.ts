@@ -29,6 +29,9 @@ interface Chunk {
 /** Bytes that one write id takes in a chunk, about. */
 const WRITE_RECORD_BYTES = 150;
 
+/** Write ids of one chunk: where several have the last one's sequence (S2) a few more come, and a chunk takes 1,000. */
+const WRITES_PER_CHUNK = SNAPSHOT_CHUNK_ITEMS_MAX / 2;
+
 /** Rows looked at for one chunk: a page of values of the largest size would hold 250 MB, so pages are small. */
 const SCAN_ROWS = 64;
 
@@ -126,8 +129,8 @@ function* readChunks(context: HostContext, meta: ReplicaMeta, atSeq: number): Ge
   yield chunk();
   let afterSeq = 0;
   for (;;) {
-    const writes = engine.writes(meta, afterSeq, atSeq, SNAPSHOT_CHUNK_ITEMS_MAX);
-    const done = writes.length < SNAPSHOT_CHUNK_ITEMS_MAX;
+    const writes = engine.writes(meta, afterSeq, atSeq, WRITES_PER_CHUNK);
+    const done = writes.length < WRITES_PER_CHUNK;
     const sent = writes.map((write) => ({
       write_id: write.writeId,
       seq: write.seq,

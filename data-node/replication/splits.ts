@@ -95,6 +95,8 @@ export class Splits {
   private parentOf(child: Descriptor): ShardReplica | undefined {
     return [...this.registry.all()].find((replica) => {
       const known = replica.descriptor();
+      // Absorbed by a merge (S2): what comes late for it is for nobody.
+      if (known.merged_from?.right_shard_id === child.shard_id) return false;
       if (known.state.kind === 'SPLITTING' && known.state.child.shard_id === child.shard_id) return true;
       const starts = orderOf(known.start_key, child.start_key) < 0;
       return known.table_id === child.table_id && starts && known.end_key === child.end_key;

@@ -236,9 +236,14 @@ function answerOf({ draft }: Outgoing, ack: CommandAck | undefined): CommandAnsw
   const { receipt } = ack;
   // A receipt binds only the replica that was asked (E2).
   const isOurs = receipt?.shard_id === draft.shard.shardId && receipt.replica_id === draft.replicaId;
+  if (receipt === null || !isOurs) return { outcome: ack.outcome, receipt: null };
+  const { sealed } = receipt;
   return {
     outcome: ack.outcome,
-    receipt:
-      receipt !== null && isOurs ? { epoch: epoch(receipt.epoch), generation: generation(receipt.generation) } : null,
+    receipt: {
+      epoch: epoch(receipt.epoch),
+      generation: generation(receipt.generation),
+      ...(sealed === undefined ? {} : { sealed }),
+    },
   };
 }

@@ -1,5 +1,5 @@
 import type { OperationId } from './ids.ts';
-import { epoch, generation } from './ids.ts';
+import { epoch, generation, nextGeneration } from './ids.ts';
 import type { Receipt } from './transfer.ts';
 import { err, ok } from './result.ts';
 import type { Result } from './result.ts';
@@ -17,6 +17,8 @@ export type MergeRefusal =
   | { readonly code: 'LEADERS_APART' }
   /** A receipt is missing, or is of another leader, epoch, or of a generation before the intent. */
   | { readonly code: 'RECEIPT_MISMATCH' }
+  /** The leader stepped down without sealing its log: nobody knows where the part ends. */
+  | { readonly code: 'NOT_SEALED' }
   | { readonly code: 'NOT_ENOUGH_IN_SYNC'; readonly inSync: number; readonly minInSync: number };
 
 /** Why two shards are not ready to be merged as they stand; null if they are. States and receipts are not looked at. */
@@ -65,6 +67,8 @@ export function commitMerge(
     !receiptStands(right, receipts.right, sinceGeneration.right)
   )
     return err({ code: 'RECEIPT_MISMATCH' });
+  const sealed = { left: receipts.left.sealed, right: receipts.right.sealed };
+  if (sealed.left === undefined || sealed.right === undefined) return err({ code: 'NOT_SEALED' });
   const replicas = left.replicas.map((replica) => joined(replica, right));
   const merged: ShardDescriptor = {
     ...left,
@@ -77,10 +81,32 @@ export function commitMerge(
     dataLoss: left.dataLoss || right.dataLoss,
     leaderSinceMs: commit.nowMs,
     boundsSinceMs: commit.nowMs,
+    mergedFrom: {
+      rightShardId: right.shardId,
+      borderKey: right.startKey,
+      endKey: right.endKey,
+      sealed: { left: sealed.left, right: sealed.right },
+    },
   };
   const inSync = inSyncReplicas(merged).length;
   if (inSync < merged.minInSync) return err({ code: 'NOT_ENOUGH_IN_SYNC', inSync, minInSync: merged.minInSync });
   return ok(merged);
+}
+
+/**
+ * The abort of a side that may have been sealed (E2): its leader may never lead at this epoch again, so it is given back with the intent
+ * of a transfer, to its old leader first; the receipt completes it at epoch + 1, whoever gets it. Null: nothing to give back.
+ */
+export function abortMerge(shard: ShardDescriptor, operationId: OperationId): ShardDescriptor | null {
+  if (shard.state.kind !== 'MERGING' || shard.state.operationId !== operationId) return null;
+  const generation = nextGeneration(shard.generation);
+  const { replicaId } = shard.leader;
+  return {
+    ...shard,
+    generation,
+    state: { kind: 'ACTIVE' },
+    intent: shard.intent ?? { kind: 'TRANSFER', targetReplicaId: replicaId, sinceGeneration: generation },
+  };
 }
 
 const receiptStands = (shard: ShardDescriptor, receipt: Receipt, sinceGeneration: number): boolean =>

@@ -68,6 +68,26 @@ export interface MergingState {
   readonly otherShardId: ShardId;
 }
 
+/** The last entry of a replication log. */
+export interface LogEnd {
+  readonly epoch: number;
+  readonly seq: number;
+}
+
+/**
+ * What the last merge joined (S2): a copy of the shard is whole if its node's copies of both parts end exactly where their leaders
+ * sealed them. It stays in the descriptor, so that a node that missed the merge learns from any later descriptor what to do.
+ */
+export interface MergeOrigin {
+  /** The shard that was absorbed; its id is never used again. */
+  readonly rightShardId: ShardId;
+  /** Its start key: where the parts met. */
+  readonly borderKey: EncodedKey;
+  /** Its end key: what is right of it was never part of it. */
+  readonly endKey: EncodedKey | null;
+  readonly sealed: { readonly left: LogEnd; readonly right: LogEnd };
+}
+
 /** The operation that owns the shard; null if none does (I-9). */
 export const ownerOf = (shard: ShardDescriptor): OperationId | null =>
   shard.state.kind === 'ACTIVE' ? null : shard.state.operationId;
@@ -100,6 +120,8 @@ export interface ShardDescriptor {
   readonly leaderSinceMs: number;
   /** Wall clock of the split or merge that gave the shard its bounds, or of its creation: keeps splits and merges from chasing each other. */
   readonly boundsSinceMs: number;
+  /** Missing unless the shard absorbed another one. */
+  readonly mergedFrom?: MergeOrigin;
 }
 
 /** Majority of `replicationFactor` (>= 1). */

@@ -122,10 +122,12 @@ export function commitSplit(
   invariant(leader !== undefined, `the leader of ${shard.shardId} is not listed`);
   const generation = nextGeneration(shard.generation);
   const bounds = { boundsSinceMs: commit.nowMs };
+  // The right part is forked from copies that were joined long ago: what was merged is told of the left part alone.
+  const { mergedFrom: _joined, ...own } = shard;
   return ok({
     parent: { ...shard, ...bounds, generation, endKey: splitKey, state: { kind: 'ACTIVE' } },
     child: {
-      ...shard,
+      ...own,
       ...bounds,
       shardId: state.child.shardId,
       startKey: splitKey,

@@ -4,7 +4,7 @@ import type { LivenessView, RejectionCode } from './election.ts';
 import { rejectionOf, withLeader } from './election.ts';
 import { err, ok } from './result.ts';
 import type { Result } from './result.ts';
-import type { Replica, ShardDescriptor } from './shard.ts';
+import type { LogEnd, Replica, ShardDescriptor } from './shard.ts';
 import { replicaById } from './shard.ts';
 
 /** Transfer of leadership without a fence: intent, step-down receipt, new leader (E2). */
@@ -48,6 +48,11 @@ export interface Receipt {
   readonly replicaId: ReplicaId;
   readonly epoch: Epoch;
   readonly generation: Generation;
+  /**
+   * With a seal (S2): where the leader's log ends. Every member of its ack set holds the log up to there, all of it is committed, and
+   * nothing follows at this epoch.
+   */
+  readonly sealed?: LogEnd;
 }
 
 export type CompletionRefusal =

@@ -1,9 +1,10 @@
 import { encodedKey, epoch, generation, operationId, replicaId, shardId } from '../../shared/domain/ids.ts';
 import type { ReplicaId } from '../../shared/domain/ids.ts';
-import { commitMerge, mergeObstacle } from '../../shared/domain/merge.ts';
+import { abortMerge, commitMerge, mergeObstacle } from '../../shared/domain/merge.ts';
 import { commitSplit, decideSplitKey, splittingState } from '../../shared/domain/split.ts';
 import { inSyncReplicas } from '../../shared/domain/shard.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
+import { checkTransition } from '../../shared/domain/invariants.ts';
 import { checkMerge, checkSplit } from '../../shared/domain/structure-invariants.ts';
 import { aReplica, aShard } from '../support/shards.ts';
 
@@ -150,6 +151,7 @@ describe('a merge (S2)', () => {
     replicaId: shard.leader.replicaId,
     epoch: shard.epoch,
     generation: shard.generation,
+    sealed: { epoch: shard.epoch, seq: 40 },
   });
   const commit = {
     operationId: operation,
@@ -209,6 +211,37 @@ describe('a merge (S2)', () => {
       { ...commit.receipts, right: { ...commit.receipts.right, replicaId: replicaId('right-r-2') } },
     ])
       expect(commitMerge(left, right, { ...commit, receipts })).toMatchObject({ error: { code: 'RECEIPT_MISMATCH' } });
+  });
+
+  test('tells where the parts were sealed, and is refused if one was not (R1)', () => {
+    const { sealed: _end, ...unsealed } = commit.receipts.right;
+    expect(commitMerge(left, right, { ...commit, receipts: { ...commit.receipts, right: unsealed } })).toMatchObject({
+      error: { code: 'NOT_SEALED' },
+    });
+    expect(commitMerge(left, right, commit)).toMatchObject({
+      value: {
+        mergedFrom: {
+          rightShardId: 'right',
+          borderKey: 'm',
+          endKey: 't',
+          sealed: { left: { epoch: 4, seq: 40 }, right: { epoch: 7, seq: 40 } },
+        },
+      },
+    });
+  });
+
+  test('that is given up gives a side back with a transfer, since its leader may be sealed (E2)', () => {
+    const back = abortMerge(left, operation);
+    expect(back).toMatchObject({
+      state: { kind: 'ACTIVE' },
+      generation: 10,
+      intent: { targetReplicaId: left.leader.replicaId, sinceGeneration: 10 },
+    });
+    expect(
+      checkTransition(left, back!, { liveness: () => null, receipt: () => null }).filter(({ rule }) => rule !== 'R2'),
+    ).toEqual([]);
+    expect(abortMerge(left, operationId('op-other'))).toBeNull();
+    expect(abortMerge({ ...left, state: { kind: 'ACTIVE' } }, operation)).toBeNull();
   });
 
   test('is refused if too few nodes hold both parts in sync', () => {

@@ -60,6 +60,7 @@ async function merge(left: LocatedShard, right: LocatedShard): Promise<'DONE' | 
     replicaId: leader.replicaId,
     epoch,
     generation: at,
+    sealed: { epoch, seq: 1 },
   });
   const merged = commitMerge(side(left.shard, 'LEFT', right.shard), side(right.shard, 'RIGHT', left.shard), {
     operationId: operation,

@@ -23,6 +23,10 @@ export const commandTypeSchema = z.enum([
   'prepare_split',
   /** A split committed: `descriptor` is the shrunk parent, `related` its child. Done when the copy is forked, durably (S1). */
   'apply_split',
+  /** `step_down` of a side of a merge: nothing is taken any more, every member's log is equal and committed; the receipt tells where it ends (S2). */
+  'seal_merge',
+  /** A merge committed: `descriptor` is the merged shard. Done when this node's copies of both parts are one, or given up (S2). */
+  'apply_merge',
 ]);
 export type CommandType = z.infer<typeof commandTypeSchema>;
 
@@ -61,6 +65,8 @@ export const stepDownReceiptSchema = z.object({
   epoch: epochSchema,
   /** Highest generation of the descriptor that the leader had applied. */
   generation: counterSchema,
+  /** With seal_merge: the last entry of the log, which every IN_SYNC copy holds as committed; nothing follows at this epoch (S2). */
+  sealed: z.object({ epoch: epochSchema, seq: counterSchema }).exactOptional(),
 });
 export type StepDownReceipt = z.infer<typeof stepDownReceiptSchema>;
 

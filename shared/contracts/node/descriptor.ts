@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { assertNever } from '../../domain/result.ts';
-import type { ShardDescriptor, ShardState } from '../../domain/shard.ts';
+import type { MergeOrigin, ShardDescriptor, ShardState } from '../../domain/shard.ts';
 import {
   counterSchema,
   epochSchema,
@@ -13,6 +13,9 @@ import {
   systemIdSchema,
   tableNameSchema,
 } from '../primitives.ts';
+
+/** Where the leader of a part sealed its log. */
+const logEndSchema = z.object({ epoch: epochSchema, seq: counterSchema });
 
 /**
  * A shard descriptor as nodes get it: the stored descriptor and the addresses of its nodes. `start_key` and `end_key`
@@ -70,6 +73,16 @@ export const wireDescriptorSchema = z.object({
   data_loss: z.boolean(),
   created_at_ms: counterSchema,
   leader_since_ms: counterSchema,
+  /** What the last merge joined (S2); missing unless the shard absorbed another one. */
+  merged_from: z
+    .object({
+      right_shard_id: systemIdSchema,
+      border_key: keySchema,
+      end_key: keySchema.nullable(),
+      left_end: logEndSchema,
+      right_end: logEndSchema,
+    })
+    .exactOptional(),
 });
 export type WireDescriptor = z.infer<typeof wireDescriptorSchema>;
 
@@ -107,8 +120,17 @@ export function toWireDescriptor(shard: ShardDescriptor, addressOf: AddressOf): 
     data_loss: shard.dataLoss,
     created_at_ms: shard.createdAtMs,
     leader_since_ms: shard.leaderSinceMs,
+    ...(shard.mergedFrom === undefined ? {} : { merged_from: toWireOrigin(shard.mergedFrom) }),
   };
 }
+
+const toWireOrigin = (origin: MergeOrigin): NonNullable<WireDescriptor['merged_from']> => ({
+  right_shard_id: origin.rightShardId,
+  border_key: origin.borderKey,
+  end_key: origin.endKey,
+  left_end: { ...origin.sealed.left },
+  right_end: { ...origin.sealed.right },
+});
 
 function toWireState(state: ShardState): WireDescriptor['state'] {
   switch (state.kind) {

@@ -68,6 +68,8 @@ const replica = z.object({
   syncStatus: z.enum(['IN_SYNC', 'LAGGING', 'OFFLINE']),
 });
 
+const logEnd = z.object({ epoch: count, seq: count });
+
 export const shard = z.object({
   shardId: id<ShardId>(),
   tableId: id<TableId>(),
@@ -111,4 +113,12 @@ export const shard = z.object({
   createdAtMs: wallMs,
   leaderSinceMs: wallMs,
   boundsSinceMs: wallMs.default(0),
+  mergedFrom: z
+    .object({
+      rightShardId: id<ShardId>(),
+      borderKey: key<EncodedKey>(),
+      endKey: key<EncodedKey>().nullable(),
+      sealed: z.object({ left: logEnd, right: logEnd }),
+    })
+    .exactOptional(),
 });

@@ -1,0 +1,85 @@
+import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
+import { orderOf } from '../engine/key-range.ts';
+import { joinObstacle } from '../engine/join.ts';
+import type { JoinObstacle } from '../engine/join.ts';
+import type { ReplicaMeta } from '../engine/types.ts';
+import type { ReplicaRegistry } from './commands.ts';
+import type { HostContext } from './context.ts';
+import type { ShardReplica } from './shard-replica.ts';
+
+type Descriptor = WireDescriptor;
+
+/** True if `next` is the same shard with a right part that the known one does not have: only a merge widens a shard. */
+export const bringsRightPart = (known: Descriptor, next: Descriptor): boolean =>
+  next.start_key === known.start_key &&
+  known.end_key !== null &&
+  (next.end_key === null || orderOf(next.end_key, known.end_key) > 0);
+
+/**
+ * Merges as they reach a node (S2): by command, or by a descriptor of the merged shard from anywhere. Both copies become one in one
+ * transaction if they end where their leaders sealed them; else the left one waits for a snapshot and the right one goes. Either way the
+ * copy takes nothing of the new term before (docs/protocol.md, S2).
+ */
+export class Joins {
+  private readonly context: HostContext;
+  private readonly registry: ReplicaRegistry;
+
+  constructor(context: HostContext, registry: ReplicaRegistry) {
+    this.context = context;
+    this.registry = registry;
+  }
+
+  /** The left part's newer descriptor has a right part too. What could not be stored is tried again by the next descriptor. */
+  async take(left: ShardReplica, next: Descriptor): Promise<void> {
+    const { env, commits } = this.context;
+    const right = this.rightOf(next);
+    await right?.settled();
+    // Both parts were sealed: nothing that a session or a term of theirs brings can count any more.
+    left.endSession();
+    left.leadership()?.end();
+    right?.endSession();
+    right?.leadership()?.end();
+    const joined = await commits.submit((tx): { meta: ReplicaMeta; obstacle: JoinObstacle | null } | null => {
+      const meta = tx.replica(left.shardId);
+      if (meta?.replicaId !== left.replicaId || !bringsRightPart(meta.descriptor, next)) return null;
+      if (meta.maxEpoch > next.epoch) return null;
+      const other = next.merged_from === undefined ? undefined : tx.replica(next.merged_from.right_shard_id);
+      const obstacle = joinObstacle(meta, other, next);
+      return {
+        meta: obstacle === null ? tx.join(left.shardId, next) : tx.giveUpParts(left.shardId, next),
+        obstacle,
+      };
+    });
+    if (!joined.ok) {
+      env.log.error('the merge was not stored', { shard: left.shardId, error: joined.error.message });
+      return;
+    }
+    if (joined.value === null) return;
+    this.forget(right);
+    left.widened(next);
+    const { obstacle, meta } = joined.value;
+    if (obstacle === null)
+      env.log.info('joined', { shard: left.shardId, right: right?.shardId ?? '', seq: meta.base.seq });
+    else env.log.warn('the parts of a merge were not joined here', { shard: left.shardId, obstacle });
+  }
+
+  /** A node that heard of the merge so late that the shard has other bounds again may still hold a copy of what was absorbed. */
+  async dropAbsorbed(merged: Descriptor): Promise<void> {
+    const right = this.rightOf(merged);
+    if (right === undefined || right.descriptor().epoch >= merged.epoch) return;
+    const dropped = await this.context.commits.submit((tx) => {
+      if (tx.replica(right.shardId)?.replicaId === right.replicaId) tx.removeReplica(right.shardId);
+    });
+    if (dropped.ok) this.forget(right);
+  }
+
+  private rightOf(merged: Descriptor): ShardReplica | undefined {
+    return merged.merged_from === undefined ? undefined : this.registry.find(merged.merged_from.right_shard_id);
+  }
+
+  private forget(right: ShardReplica | undefined): void {
+    if (right === undefined) return;
+    right.retire();
+    if (this.registry.find(right.shardId) === right) this.registry.drop(right.shardId);
+  }
+}
