@@ -19,6 +19,8 @@ export interface ReplicaRegistry {
   drop(shardId: string): void;
 }
 
+const UNSETTLED = 'a split of a copy held here can not be looked up or stored now; send the command again';
+
 /** Between two looks whether a new leader serves already, and for how long, ms. */
 const SERVING_POLL_MS = 50;
 const SERVING_WAIT_MS_MAX = 60_000;
@@ -77,7 +79,11 @@ export class Commands {
     if (descriptor?.shard_id !== shardId || entry?.node_id !== registration.nodeId)
       return refused(command, 'REPLICA_UNKNOWN', 'the descriptor does not list the replica on this node');
     // A right part is forked where its parent is held, not filled from elsewhere (S1).
-    if (this.registry.find(shardId) === undefined) await this.context.splits.forkOnDemand(descriptor, null);
+    const present = this.registry.find(shardId);
+    const settled = await (present === undefined
+      ? this.context.splits.forkOnDemand(descriptor, null)
+      : present.replicaId === replicaId || this.context.splits.forkBeforeRemoval(present));
+    if (!settled) return refused(command, 'SPLIT_UNSETTLED', UNSETTLED);
     const held = this.registry.find(shardId);
     if (held?.replicaId === replicaId) {
       await adopted(held, descriptor);
@@ -117,6 +123,7 @@ export class Commands {
     const replica = this.registry.find(shardId);
     // Not the replica that is held: it is gone already, and must never touch another one (R4).
     if (replica?.replicaId !== replicaId) return done(command);
+    if (!(await this.context.splits.forkBeforeRemoval(replica))) return refused(command, 'SPLIT_UNSETTLED', UNSETTLED);
     const known = replica.descriptor();
     // A newer descriptor that still lists the replica takes the command back, unless the whole shard goes.
     const wanted = replica.isListed() && known.state.kind !== 'DELETING';

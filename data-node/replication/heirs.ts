@@ -4,6 +4,13 @@ import type { Clock } from '../ports.ts';
 import type { ShardReplica } from './shard-replica.ts';
 import type { WaitOutcome } from './write-waiters.ts';
 
+/** A write in flight: its entry in the log, the changes whose commit is asked for, and when its client gives up (monotonic ms). */
+export interface InFlight {
+  readonly seq: number;
+  readonly changes: readonly RowChange[];
+  readonly deadlineMs: number;
+}
+
 /**
  * The right parts that were forked off while a term went on (S1). A follower that forked acknowledges the left part's log without what
  * lies in the right one, so a write that was in flight then needs the child's commit as well.
@@ -25,7 +32,7 @@ export class Heirs {
   /** How the entry at `seq` ends, that ended with `outcome` in the left part, which now has `range`. */
   async settle(
     outcome: WaitOutcome,
-    entry: { readonly seq: number; readonly changes: readonly RowChange[]; readonly deadlineMs: number },
+    entry: InFlight,
     range: { readonly from: string; readonly to: string | null },
   ): Promise<WaitOutcome> {
     let ended = outcome;
@@ -36,8 +43,9 @@ export class Heirs {
       if (ended.kind !== 'ACKNOWLEDGED' || !rest.some(isChilds)) continue;
       const leadership = child.leadership();
       if (leadership === null) return { kind: 'UNKNOWN' };
+      const changes = rest.filter(isChilds);
       rest = rest.filter((change) => !isChilds(change));
-      ended = await leadership.committedAt(entry.seq, Math.max(0, entry.deadlineMs - this.clock.monotonicMs()));
+      ended = await leadership.committedAt({ ...entry, changes });
     }
     return rest.length === 0 ? ended : { kind: 'UNKNOWN' };
   }

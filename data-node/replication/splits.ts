@@ -73,23 +73,41 @@ export class Splits {
     parent.endSession();
     const fork = this.forkOf(parent, meta, next, child);
     if (fork === null) await this.shrink(parent, next);
-    else await this.fork(parent, fork);
+    else await this.fork(parent, fork, next);
   }
 
-  /** A shard that the node does not hold is asked for: if it is the right part of one that it holds, forks it. */
-  async forkOnDemand(child: Descriptor, parentDescriptor: Descriptor | null): Promise<void> {
+  /**
+   * A shard that the node does not hold is asked for: if it is the right part of one that it holds, forks it. False: the parent's copy
+   * may still hold its rows, and that can't be told or stored now, so nothing may stand in for them.
+   */
+  async forkOnDemand(child: Descriptor, parentDescriptor: Descriptor | null): Promise<boolean> {
     const parent = this.parentOf(child);
-    if (parent === undefined) return;
+    if (parent === undefined) return true;
     await parent.settled();
-    if (this.registry.find(child.shard_id) !== undefined) return;
+    if (this.registry.find(child.shard_id) !== undefined) return true;
     let next = parentDescriptor?.shard_id === parent.shardId ? parentDescriptor : null;
     if (next === null) {
       const read = await this.context.controlPlane.getShard(parent.shardId);
-      next = read.ok ? read.value : null;
+      if (!read.ok) return false;
+      next = read.value ?? withoutRightPart(parent.descriptor(), child);
     }
-    if (next === null) return;
+    if (next === null) return true;
     parent.adopt(next, child);
     await parent.settled();
+    return this.registry.find(child.shard_id) !== undefined || this.parentOf(child) !== parent;
+  }
+
+  /**
+   * The copy is about to be destroyed. If its split has committed, the right part lists what this node forks as IN_SYNC (S1): it is
+   * forked first (I-6). False: that can't be told or stored now.
+   */
+  async forkBeforeRemoval(parent: ShardReplica): Promise<boolean> {
+    await parent.settled();
+    const { state } = parent.descriptor();
+    if (state.kind !== 'SPLITTING' || state.split_key === null) return true;
+    const child = await this.context.controlPlane.getShard(state.child.shard_id);
+    if (!child.ok) return false;
+    return child.value === null || this.forkOnDemand(child.value, null);
   }
 
   private parentOf(child: Descriptor): ShardReplica | undefined {
@@ -103,20 +121,27 @@ export class Splits {
     });
   }
 
-  /** How the copy is forked; null if it can't be: the node has no entry in the child, or missed more than this split. */
+  /**
+   * How the copy is forked; null if it can't be: the node has no entry in the child, or missed more than this split and later ones of the
+   * left part. After such a one the fork is made where the copy's own intent says: the copy was prepared for it, and the child
+   * may list it IN_SYNC.
+   */
   private forkOf(parent: ShardReplica, meta: ReplicaMeta, next: Descriptor, child: Descriptor | null): Fork | null {
     const nodeId = meta.descriptor.replicas.find((replica) => replica.replica_id === parent.replicaId)?.node_id;
     const entry = child?.replicas.find((replica) => replica.node_id === nodeId);
     if (child === null || entry === undefined) return null;
-    if (child.start_key !== next.end_key || child.end_key !== meta.descriptor.end_key) return null;
+    const { state } = parent.descriptor();
+    const intended = state.kind === 'SPLITTING' && state.child.shard_id === child.shard_id ? state.split_key : null;
+    if (child.start_key !== next.end_key && child.start_key !== intended) return null;
+    if (child.end_key !== meta.descriptor.end_key) return null;
     if (this.registry.find(child.shard_id) !== undefined || this.context.engine.wasRemoved(entry.replica_id))
       return null;
     if (child.epoch <= meta.last.epoch) return null;
     const commitSeq = parent.leadership()?.commitSeq() ?? meta.commitSeq;
-    return { parent: next, child, childReplicaId: entry.replica_id, commitSeq };
+    return { parent: { ...next, end_key: child.start_key }, child, childReplicaId: entry.replica_id, commitSeq };
   }
 
-  private async fork(parent: ShardReplica, fork: Fork): Promise<void> {
+  private async fork(parent: ShardReplica, fork: Fork, next: Descriptor): Promise<void> {
     const { env, commits, observer, statistics } = this.context;
     const nowMs = (): number => env.clock.monotonicMs();
     let startMs = 0;
@@ -124,6 +149,7 @@ export class Splits {
     const forked = await commits.submit((tx) => {
       startMs = nowMs();
       const done = forkIn(tx, parent, fork, env.clock.wallMs());
+      if (done !== null && takesRightPartAway(fork.parent, next)) tx.shrink(parent.shardId, next);
       writtenMs = nowMs();
       return done;
     });
@@ -142,7 +168,7 @@ export class Splits {
     if (continued) child.continueLeading(meta, committed);
     else child.considerLeading();
     leading?.forked(child);
-    parent.shrunk(fork.parent);
+    parent.shrunk(next);
     const endMs = nowMs();
     const lockMs = writtenMs - startMs + (endMs - durableMs);
     statistics.splitLock(lockMs);
@@ -180,6 +206,13 @@ export class Splits {
       spawn(env, 'count a smaller range', this.counter.recount(parent.shardId));
     }
   }
+}
+
+/** The parent after the split of which only the child is left to tell: the parent itself is gone. Null: the copy does not know of that split. */
+function withoutRightPart(known: Descriptor, child: Descriptor): Descriptor | null {
+  const { state } = known;
+  if (state.kind !== 'SPLITTING' || state.split_key === null || state.child.shard_id !== child.shard_id) return null;
+  return { ...known, generation: known.generation + 1, end_key: state.split_key, state: { kind: 'ACTIVE' } };
 }
 
 interface Forked {
