@@ -28,7 +28,7 @@ export interface FunctionAccess {
 }
 
 export type FunctionName =
-  ApiEntry | 'authorizer' | 'operation-step' | 'detect-failures' | 'reconcile' | 'publish-events';
+  ApiEntry | 'authorizer' | 'operation-step' | 'detect-failures' | 'reconcile' | 'publish-events' | 'sequence-changes';
 
 const composed = (tables: TableAccess, more: Partial<FunctionAccess> = {}): FunctionAccess => ({
   tables,
@@ -52,7 +52,7 @@ export const functionAccess: Readonly<Record<FunctionName, FunctionAccess>> = {
     { topology: 'read', catalog: 'write', operations: 'write', events: 'append' },
     { startsOperations: true },
   ),
-  routes: composed({ topology: 'read', catalog: 'read' }, { rootKeys: 'verify' }),
+  routes: composed({ topology: 'read', catalog: 'read', events: 'read' }, { rootKeys: 'verify' }),
   config: composed({ catalog: 'read' }),
   operations: composed({ operations: 'write', events: 'append' }, { startsOperations: true }),
   auth: composed({ events: 'read' }, { rootKeys: 'sign' }),
@@ -79,6 +79,7 @@ export const functionAccess: Readonly<Record<FunctionName, FunctionAccess>> = {
     { startsOperations: true, rootKeys: 'sign', pushes: true },
   ),
   'publish-events': { tables: {}, publishes: true },
+  'sequence-changes': composed({ events: 'write' }),
 };
 
 const READ_ACTIONS = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'] as const;

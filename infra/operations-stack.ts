@@ -26,6 +26,11 @@ const PUBLISH_BATCH = 100;
 const PUBLISH_ATTEMPTS = 10;
 /** Partition keys of events; the table's other items are audit entries. A test holds it against the store's keys. */
 export const EVENT_PARTITIONS = 'E#';
+/** Partition keys of what is numbered in feeds: versions of routes, decisions. A test holds them against the store's keys. */
+export const SEQUENCED_PARTITIONS = ['V#', 'D#'] as const;
+const SEQUENCE_TIMEOUT = Duration.seconds(30);
+/** Changes of one batch: one pack of a feed, or one of each table. */
+const SEQUENCE_BATCH = 100;
 /** What this control plane's events are marked with on the bus. */
 export const EVENT_SOURCE = 'shardkeeper';
 /** Times that a listener may take an event from the queue without finishing it. */
@@ -41,8 +46,14 @@ export class OperationsStack extends Stack {
     const operations = this.addOperations(surroundings);
     const { detector, reconcile } = this.addSchedules(surroundings);
     const { publish, deadLetters } = this.addOutbox(surroundings);
+    const sequencer = this.addSequencer(surroundings);
     if (surroundings.settings.target === 'aws') {
-      addAlarms(this, surroundings.settings, { operations, detector, functions: [reconcile, publish], deadLetters });
+      addAlarms(this, surroundings.settings, {
+        operations,
+        detector,
+        functions: [reconcile, publish, sequencer],
+        deadLetters,
+      });
     }
   }
 
@@ -121,6 +132,25 @@ export class OperationsStack extends Stack {
     return { publish, deadLetters: [unpublished, undelivered] };
   }
 
+  /** Stream of the events table -> sequence-changes -> feeds. Repeated until it succeeds: a feed that missed a change would mislead its readers. */
+  private addSequencer(surroundings: Surroundings): LambdaEntry {
+    const { data, settings } = surroundings;
+    const sequencer = new LambdaEntry(this, 'SequenceChanges', surroundings, {
+      name: 'sequence-changes',
+      entry: 'functions/sequence-changes.ts',
+      description: 'Feeds: committed changes under numbers without a gap',
+      timeout: SEQUENCE_TIMEOUT,
+    });
+    sequencer.addEventSource(
+      new DynamoEventSource(data.tables.events, {
+        startingPosition: StartingPosition.TRIM_HORIZON,
+        batchSize: SEQUENCE_BATCH,
+        ...(settings.target === 'aws' ? { filters: [inserted(SEQUENCED_PARTITIONS)] } : {}),
+      }),
+    );
+    return sequencer;
+  }
+
   private queue(id: string, { data }: Surroundings, deadLetterQueue?: DeadLetterQueue): Queue {
     return new Queue(this, id, {
       enforceSSL: true,
@@ -133,8 +163,10 @@ export class OperationsStack extends Stack {
   }
 }
 
-const newEvents = (): Record<string, unknown> =>
+const newEvents = (): Record<string, unknown> => inserted([EVENT_PARTITIONS]);
+
+const inserted = (partitions: readonly string[]): Record<string, unknown> =>
   FilterCriteria.filter({
     eventName: ['INSERT'],
-    dynamodb: { Keys: { pk: { S: [{ prefix: EVENT_PARTITIONS }] } } },
+    dynamodb: { Keys: { pk: { S: partitions.map((prefix) => ({ prefix })) } } },
   });

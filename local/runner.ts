@@ -11,6 +11,7 @@ import type { DataDirectory } from './data-directory.ts';
 import { startFrontDoor } from './front-door-server.ts';
 import { keepJoinTokens } from './join-tokens.ts';
 import { localEvents } from './local-events.ts';
+import { createLocalFeeds } from './local-feeds.ts';
 import { planNodes, startNodeProcesses } from './node-processes.ts';
 import type { NodeProcesses } from './node-processes.ts';
 import type { RunnerOptions } from './options.ts';
@@ -45,13 +46,19 @@ export async function startRunner(options: RunnerOptions, say: (line: string) =>
     const log = jsonLogger((line) => logFile.write(`${line}\n`));
     const nodeClient = createHttpNodeClient();
     undo.push(() => nodeClient.close());
+    const feeds = createLocalFeeds();
+    const events = localEvents(log);
     const store = new SqliteStore({
       path: directory.metaFile,
       random: systemRandom,
       timers: systemTimers,
-      onCommit: localEvents(log),
+      onCommit: (writes) => {
+        events(writes);
+        feeds.onCommit(writes);
+      },
     });
     undo.push(() => store.close());
+    undo.push(() => feeds.settled());
     const controlPlane = createControlPlane({
       store,
       nodes: nodeClient,
@@ -67,6 +74,7 @@ export async function startRunner(options: RunnerOptions, say: (line: string) =>
       },
     });
     undo.push(() => controlPlane.operations.stop());
+    await feeds.start(controlPlane.deps);
     const admin = await adminTokenOf(controlPlane, directory);
     const server = await startFrontDoor(controlPlane, options.port, log);
     undo.push(() => server.close());

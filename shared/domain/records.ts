@@ -372,8 +372,21 @@ export interface FeedPack {
   readonly atMs: number;
   /** True: entries may have been lost just before this pack. Whoever follows the feed begins anew. */
   readonly cut: boolean;
-  readonly entries: readonly Json[];
+  readonly entries: readonly FeedEntry[];
 }
+
+export type FeedEntry =
+  | {
+      readonly kind: 'ROUTE';
+      readonly shardId: ShardId;
+      readonly table: TableName;
+      readonly keyType: KeyType;
+      readonly route: RouteState;
+    }
+  /** The shard went into a merge; `generation` is the merged one's. */
+  | { readonly kind: 'GONE'; readonly shardId: ShardId; readonly generation: Generation }
+  /** Where a decision is kept. */
+  | { readonly kind: 'DECISION'; readonly entity: string; readonly decisionId: string; readonly code: string };
 
 /** A decision of the control plane with what it rested on (GET /decisions). */
 export interface DecisionRecord {

@@ -60,14 +60,22 @@ const processLogger = jsonLogger((line) => void process.stdout.write(`${line}\n`
   function: process.env['AWS_LAMBDA_FUNCTION_NAME'] ?? null,
 });
 
-/** The event that a stream record brought into being; null for anything else: the table also holds audit entries. */
+/** The event that a stream record brought into being; null for anything else: the table also holds audit entries and more. */
 function newEventOf(record: DynamoDBRecord): EventRecord | null {
+  const item = insertedItem(record);
+  return item === null ? null : eventOf(item, item.body);
+}
+
+/** The item that a stream record brought into being; null if it tells of a change or a removal. */
+export function insertedItem(
+  record: DynamoDBRecord,
+): { readonly pk: unknown; readonly sk: unknown; readonly body: { readonly [field: string]: Json } } | null {
   const image = record.dynamodb?.NewImage;
   if (record.eventName !== 'INSERT' || image === undefined) return null;
   const item = unmarshall(image as Record<string, AttributeValue>) as Record<string, Json>;
   const { partitionKey, sortKey, revision, writeId } = STORE_ATTRIBUTES;
   const { [partitionKey]: pk, [sortKey]: sk, [revision]: _revision, [writeId]: _writeId, ...body } = item;
-  return eventOf({ pk, sk }, body);
+  return { pk, sk, body };
 }
 
 /** The event that an item of the events table holds; null if it holds something else. */

@@ -7,7 +7,7 @@ const PAGES_MAX = 1000;
 
 /** Every record of one partition, page by page, each read strong; the whole is no snapshot. */
 export async function everyRecord<K extends EntityKind>(
-  deps: Deps,
+  deps: Pick<Deps, 'records'>,
   kind: K,
   partition: EntityPartition<K>,
 ): Promise<EntityValue<K>[]> {

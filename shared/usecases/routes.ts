@@ -5,12 +5,12 @@ import type { Fault } from '../domain/faults.ts';
 import type { EncodedKey } from '../domain/ids.ts';
 import { compareKeys, decodeKey, encodeKey, KEY_SPACE_START } from '../domain/keys.ts';
 import type { KeyError } from '../domain/keys.ts';
-import type { TableRecord } from '../domain/records.ts';
+import type { RouteState, TableRecord } from '../domain/records.ts';
 import { assertNever, err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
 import type { ShardDescriptor } from '../domain/shard.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
-import type { Deps, LocatedShard, NodeAddress } from '../ports.ts';
+import type { Deps, NodeAddress } from '../ports.ts';
 import { STORE_CONCURRENCY } from './concurrency.ts';
 import { activeTable } from './table-lookup.ts';
 import type { UseCase } from './types.ts';
@@ -110,13 +110,16 @@ export function keyAdvice(error: KeyError): string {
   }
 }
 
+/** What a route is made of: a descriptor, or what history kept of one. */
+export type RoutedShard = Pick<ShardDescriptor, 'shardId' | 'table' | 'keyType'> & RouteState;
+
 /** Routes of shards whose leaders' addresses are known; others are left out. */
-async function toRoutes(deps: Deps, shards: readonly ShardDescriptor[]): Promise<Route[]> {
+export async function toRoutes(deps: Deps, shards: readonly (ShardDescriptor | RoutedShard)[]): Promise<Route[]> {
   const addresses = await addressesOf(deps, shards);
   return shards.map((shard) => toRoute(shard, addresses)).filter((route) => route !== null);
 }
 
-function toRoute(shard: ShardDescriptor, addresses: ReadonlyMap<string, NodeAddress>): Route | null {
+function toRoute(shard: ShardDescriptor | RoutedShard, addresses: ReadonlyMap<string, NodeAddress>): Route | null {
   const leader = addresses.get(shard.leader.nodeId);
   if (leader === undefined) return null;
   return {
@@ -137,7 +140,7 @@ function toRoute(shard: ShardDescriptor, addresses: ReadonlyMap<string, NodeAddr
   };
 }
 
-const noAddress = (shard: LocatedShard['shard']): Fault =>
+export const noAddress = (shard: ShardDescriptor | RoutedShard): Fault =>
   conflict('NODE_NOT_FOUND', `The leader ${shard.leader.nodeId} of shard ${shard.shardId} has no address. Try again.`, {
     retryAfterSeconds: 1,
   });

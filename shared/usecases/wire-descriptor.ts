@@ -1,12 +1,15 @@
 import { toWireDescriptor } from '../contracts/node/descriptor.ts';
 import type { WireDescriptor } from '../contracts/node/descriptor.ts';
-import type { ShardDescriptor } from '../domain/shard.ts';
+import type { Replica, ShardDescriptor } from '../domain/shard.ts';
 import type { Deps, NodeAddress } from '../ports.ts';
 
 /** Addresses of the nodes of some shards, at least as new as their entries. */
 export async function addressesOf(
   deps: Deps,
-  shards: readonly ShardDescriptor[],
+  shards: readonly {
+    readonly leader: Pick<ShardDescriptor['leader'], 'nodeId' | 'nodeEpoch'>;
+    readonly replicas: readonly Pick<Replica, 'nodeId' | 'nodeEpoch'>[];
+  }[],
 ): Promise<ReadonlyMap<string, NodeAddress>> {
   return deps.addresses.of(
     shards.flatMap((shard) => [

@@ -1,6 +1,14 @@
 import * as z from 'zod';
 import { routeSchema } from '../data/rows.ts';
-import { keySchema, pageAnswer, pageQuery, tableNameSchema } from '../primitives.ts';
+import {
+  counterSchema,
+  keySchema,
+  millisSchema,
+  pageAnswer,
+  pageQuery,
+  systemIdSchema,
+  tableNameSchema,
+} from '../primitives.ts';
 import type { Call } from './call.ts';
 
 const tableParams = z.strictObject({ table: tableNameSchema });
@@ -31,5 +39,28 @@ export const routeCalls = {
     ]),
     /** For `keys`: the distinct routes, in key order. */
     response: z.object({ routes: z.array(routeSchema), ...pageAnswer }),
+  },
+  routeChanges: {
+    method: 'GET',
+    path: '/routes/{table}/changes',
+    resource: 'routes',
+    summary: "All of a table's routes, then each change of them: pass next_cursor again and again",
+    callers: ['admin', 'node'],
+    params: tableParams,
+    query: z.strictObject(pageQuery),
+    response: z.object({
+      /** SNAPSHOT: routes in key order, a page of all. DELTAS: routes that changed. */
+      phase: z.enum(['SNAPSHOT', 'DELTAS']),
+      /** In DELTAS lowest generation first. For each key the route with the highest generation is the newest; others are out of date. */
+      routes: z.array(routeSchema),
+      /** Shards that went into a merge; the route that took their place has this generation. */
+      gone: z.array(z.object({ shard_id: systemIdSchema, generation: counterSchema })),
+      /** Good for a week; then CURSOR_EXPIRED. */
+      next_cursor: z.string(),
+      /** True: ask again at once. */
+      more: z.boolean(),
+      /** Milliseconds after which asking again makes sense. */
+      poll_after_ms: millisSchema,
+    }),
   },
 } as const satisfies Record<string, Call>;

@@ -42,7 +42,19 @@ export const feedPack = z.object({
   number: z.int().min(1),
   atMs: wallMs,
   cut: z.boolean(),
-  entries: z.array(json),
+  entries: z.array(
+    z.discriminatedUnion('kind', [
+      z.object({
+        kind: z.literal('ROUTE'),
+        shardId: id<ShardId>(),
+        table: id<TableName>(),
+        keyType,
+        route: routeState,
+      }),
+      z.object({ kind: z.literal('GONE'), shardId: id<ShardId>(), generation: counter<Generation>() }),
+      z.object({ kind: z.literal('DECISION'), entity: id<string>(), decisionId: id<string>(), code: id<string>() }),
+    ]),
+  ),
 });
 
 export const decision = z.object({
