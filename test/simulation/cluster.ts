@@ -1,7 +1,6 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ShardkeeperClient } from '../../client/client.ts';
 import type { Violation } from '../../shared/domain/invariants.ts';
 import { encodedKey } from '../../shared/domain/ids.ts';
 import { rangeContains } from '../../shared/domain/keys.ts';
@@ -11,6 +10,7 @@ import { LEASE_PROFILES } from '../../shared/domain/lease.ts';
 import { createLocalRootSigner } from '../../shared/adapters/local-root-signer.ts';
 import { generateSigningKey } from '../../shared/adapters/signing-key.ts';
 import { SqliteStore } from '../../shared/store/sqlite-store.ts';
+import { CLIENT_DEADLINE_MS, Clients } from './clients.ts';
 import { SimulatedControlPlane } from './control-plane.ts';
 import type { World } from './control-plane.ts';
 import { DataWatch } from './data-watch.ts';
@@ -21,7 +21,8 @@ import { MetadataWatch, describeShard } from './metadata-watch.ts';
 import { SimulatedNetwork } from './network.ts';
 import { SimulatedNode } from './nodes.ts';
 import { StoreClimate, tornReads } from './process-store.ts';
-import { startOldLeaderReader } from './old-leader-reader.ts';
+import { checkCopies, checkOperations } from './end-checks.ts';
+import { Operator } from './operator.ts';
 import { seededRandom } from './random.ts';
 import type { ScenarioCluster, SimulationOptions, SimulationResult } from './options.ts';
 import { Trace } from './trace.ts';
@@ -29,26 +30,23 @@ import { VirtualTime } from './virtual-time.ts';
 import { CONTROL_PLANE, clientNetwork } from './wire.ts';
 import { watchWire } from './wire-watch.ts';
 import { Workload } from './workload.ts';
-import type { RowClient } from './workload.ts';
 
 export type { Mistakes, SimulationOptions, SimulationResult } from './options.ts';
 
 const TABLE = 'rows';
-/** Three shards, five keys: few enough that operations meet. */
+/** Three shards, seven keys: few enough that operations meet, enough that a shard can be split. */
 const PRE_SPLIT = ['h', 'q'];
-const KEYS = ['a', 'b', 'k', 'm', 'x'];
-const CLIENTS = 4;
+const KEYS = ['a', 'b', 'e', 'k', 'm', 'p', 'x'];
 const ZONES = 3;
 /** Where nodes beat through a relay: this one, which faults hit as any other. */
 const RELAY_NODE = 'node-101';
-const CLIENT_DEADLINE_MS = 6_000;
 /** Bound of the liveness check: after all faults are healed, every shard answers a write and a read within this time. */
 export const RECOVERY_MS_MAX = 60_000;
 const SETUP_MS_MAX = 60_000;
 /** And by then every replica is IN_SYNC again: silent leaders and lost copies are noticed by timeouts of up to 15 s. */
 export const REPLICATION_MS_MAX = 120_000;
-/** A client that failed goes on after this pause. */
-const RETRY_MS = 100;
+/** And by then every operation has ended (I-10): a step whose function died is waited for 60 s, an undoing gives up after 120 s. */
+export const OPERATIONS_MS_MAX = 300_000;
 const TRACE_TAIL_LINES = 200;
 const TOKEN_LIFETIME_MS = 24 * 3_600_000;
 const JOIN_TOKENS_SPARE = 20;
@@ -85,12 +83,15 @@ class Simulation implements ScenarioCluster {
   private readonly store: SqliteStore;
   private readonly controlPlane: SimulatedControlPlane;
   private readonly workload: Workload;
+  private readonly clients: Clients;
   private readonly faults: FaultPlan;
+  private operator: Operator | null = null;
   private readonly problems: string[] = [];
   private readonly joinTokens: string[] = [];
   private admin = '';
   private dataToken = '';
   private recoveryMs = 0;
+  private operationsMs = 0;
   private readonly random;
 
   constructor(time: VirtualTime, options: SimulationOptions, folder: string) {
@@ -143,6 +144,11 @@ class Simulation implements ScenarioCluster {
         }),
       );
     this.workload = new Workload(time, this.trace, KEYS);
+    this.clients = new Clients(this.world, this.metadata, this.workload, {
+      table: TABLE,
+      keys: KEYS,
+      tokens: () => ({ admin: this.admin, data: this.dataToken }),
+    });
     this.faults = new FaultPlan(this, time, this.random.fork('faults'), this.trace);
   }
 
@@ -160,11 +166,13 @@ class Simulation implements ScenarioCluster {
   }
 
   private async runUnderFaults(): Promise<void> {
-    this.startWorkload();
+    this.clients.startWorkload();
+    if (this.operated()) this.startOperator();
     if (this.options.script === undefined) this.faults.start();
     else this.options.script(this, this.time);
     await this.time.run(this.time.nowMs() + this.options.minutes * 60_000);
     this.faults.stop();
+    this.operator?.stop();
     await this.recover();
   }
 
@@ -179,12 +187,7 @@ class Simulation implements ScenarioCluster {
   }
 
   writeUntilAcknowledged(name: string, key: string, done: () => void): void {
-    const { process, client } = this.newClient(name);
-    const write = async (): Promise<void> => {
-      while (!(await this.workload.write(name, client, key))) await process.timers.sleep(RETRY_MS);
-      done();
-    };
-    process.deliver(0, () => void write());
+    this.clients.writeUntilAcknowledged(name, key, done);
   }
 
   close(): void {
@@ -218,6 +221,18 @@ class Simulation implements ScenarioCluster {
   private relayed(): boolean {
     const { relayed, scenario, script, seed } = this.options;
     return relayed ?? (scenario === undefined && script === undefined && seed % 2 === 0);
+  }
+
+  /** Two of three seeds of random faults, unless it is said. */
+  private operated(): boolean {
+    const { operated, script, seed } = this.options;
+    return operated ?? (script === undefined && seed % 3 !== 0);
+  }
+
+  private startOperator(): void {
+    const nodes = this.nodes.map(({ nodeId }) => nodeId);
+    this.operator = new Operator(this.world, this.metadata, { admin: this.admin, table: TABLE, nodes });
+    this.operator.start();
   }
 
   private async setUp(): Promise<void> {
@@ -261,39 +276,6 @@ class Simulation implements ScenarioCluster {
     this.trace.add('RUN', 'set up');
   }
 
-  private startWorkload(): void {
-    for (let i = 0; i < CLIENTS; i++) {
-      const name = `client-${i + 1}`;
-      const { process, client } = this.newClient(name);
-      this.workload.start(name, process, client, this.random.fork(`${name}/choices`));
-    }
-    for (const [index, key] of KEYS.entries())
-      startOldLeaderReader(this.world, this.metadata, this.workload, {
-        name: `reader-${index + 1}`,
-        table: TABLE,
-        key,
-        dataToken: this.dataToken,
-      });
-  }
-
-  private newClient(name: string) {
-    const process = this.time.processEnvironment({ name });
-    const client = new ShardkeeperClient({
-      url: URL_OF_CONTROL_PLANE,
-      token: this.admin,
-      network: clientNetwork(this.network, { host: name, process }),
-      environment: { clock: process.clock, timers: process.timers, random: this.random.fork(name) },
-      deadlineMs: CLIENT_DEADLINE_MS,
-    });
-    const rows: RowClient = {
-      put: async (key, value) => {
-        await client.put(TABLE, key, value);
-      },
-      get: async (key) => ((await client.get(TABLE, key))?.value as string | undefined) ?? null,
-    };
-    return { process, client: rows };
-  }
-
   private violated(violation: Violation): void {
     const { invariant, rule, subject, message } = violation;
     const text = `${invariant}${rule === null ? '' : ` (${rule})`} at ${this.time.nowMs().toFixed(1)} ms: ${subject}: ${message}`;
@@ -306,40 +288,51 @@ class Simulation implements ScenarioCluster {
   private async recover(): Promise<void> {
     this.workload.stop();
     const startMs = this.time.nowMs();
-    let done = 0;
-    for (const [index, key] of KEYS.entries()) {
-      const name = `recovery-${index + 1}`;
-      const { process, client } = this.newClient(name);
-      process.deliver(0, () => {
-        void (async () => {
-          while (!(await this.workload.write(name, client, key))) await process.timers.sleep(100);
-          while (!(await this.workload.read(name, client, key))) await process.timers.sleep(100);
-          done++;
-        })();
-      });
-    }
-    if (!(await this.time.run(() => done === KEYS.length, startMs + RECOVERY_MS_MAX)))
+    const left = this.clients.writeAndReadAll();
+    if (!(await this.time.run(() => left() === 0, startMs + RECOVERY_MS_MAX)))
       this.problems.push(
-        `Liveness: ${KEYS.length - done} of ${KEYS.length} keys could not be written and read within ${RECOVERY_MS_MAX} ms after the faults: ${this.describeShards()}`,
+        `Liveness: ${left()} of ${KEYS.length} keys could not be written and read within ${RECOVERY_MS_MAX} ms after the faults: ${this.describeShards()}`,
       );
     this.recoveryMs = this.time.nowMs() - startMs;
-    const replicated = await this.time.run(() => this.fullyReplicated(), startMs + REPLICATION_MS_MAX);
+    const ended = await this.time.run(() => this.operationsEnded(), startMs + OPERATIONS_MS_MAX);
+    if (!ended)
+      this.problems.push(...checkOperations(this.metadata.operations.values(), this.metadata.shards.values()));
+    const endedMs = this.time.nowMs();
+    this.operationsMs = endedMs - startMs;
+    const replicated = await this.time.run(() => this.fullyReplicated(), endedMs + REPLICATION_MS_MAX);
     if (!replicated)
       this.problems.push(
-        `Liveness: not every replica was IN_SYNC within ${REPLICATION_MS_MAX} ms after the faults: ${this.describeShards()}`,
+        `Liveness: not every replica was IN_SYNC within ${REPLICATION_MS_MAX} ms after the last operation: ${this.describeShards()}`,
       );
     // What is still under way for a client comes to its end.
     await this.time.run(this.time.nowMs() + CLIENT_DEADLINE_MS);
   }
 
+  private operationsEnded(): boolean {
+    return checkOperations(this.metadata.operations.values(), this.metadata.shards.values()).length === 0;
+  }
+
   private checkEnd(): void {
     this.metadata.checkTables();
+    if (this.options.scenario === undefined && this.problems.length === 0)
+      this.problems.push(...checkCopies(this.metadata.shards, this.nodes));
     for (const [key, history] of this.workload.history)
       for (const problem of checkRegister(key, history)) this.problems.push(`I-6: not linearizable: ${problem}`);
   }
 
   private describeShards(): string {
     return [...this.metadata.shards.values()].map(describeShard).join('; ');
+  }
+
+  /** Operations by type and end, and the operator's requests by answer. */
+  private operationCounts(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { type, status, outcome } of this.metadata.operations.values()) {
+      const name = `operation: ${type} ${status}${outcome === 'ROLLED_BACK' ? ', rolled back' : ''}`;
+      counts[name] = (counts[name] ?? 0) + 1;
+    }
+    for (const [answer, count] of this.operator?.answers ?? []) counts[`request: ${answer}`] = count;
+    return counts;
   }
 
   private result(): SimulationResult {
@@ -360,7 +353,9 @@ class Simulation implements ScenarioCluster {
         messages: this.network.counts.sent,
         messagesLost: this.network.counts.lost,
         recoveryMs: Math.round(this.recoveryMs),
+        operationsMs: Math.round(this.operationsMs),
         ...faults,
+        ...this.operationCounts(),
       },
     };
   }

@@ -11,6 +11,7 @@ import type { RuntimeSource } from '../../shared/runtime/runtime.ts';
 import { runDetector } from '../../shared/usecases/detect-failures.ts';
 import { reconcileOnce } from '../../shared/usecases/reconcile.ts';
 import type { Deps, MetadataStore, RootSigner } from '../../shared/ports.ts';
+import { stateMachines } from '../../state-machines/registry.ts';
 import type { NetworkAnswer, NetworkRequest, SimulatedNetwork } from './network.ts';
 import { processStore } from './process-store.ts';
 import type { StoreClimate } from './process-store.ts';
@@ -72,7 +73,7 @@ export class SimulatedControlPlane {
     this.options = options;
     this.random = world.random.fork('control-plane');
     this.operations = createAslRunner({
-      definitions: new Map(['create-table', 'delete-table'].map((type) => [type, definitionOf(type)])),
+      definitions: new Map(stateMachines.map(({ type, folder }) => [type, definitionOf(folder)])),
       step: (task) => this.inEnvironment((environment) => operationStepHandler(environment.source)(task)),
       random: this.random.fork('state-machines'),
       log: traceLogger(world.trace, 'state-machines'),
@@ -190,8 +191,8 @@ export class SimulatedControlPlane {
   }
 }
 
-function definitionOf(type: string): unknown {
-  const file = new URL(`../../state-machines/${type}/${type}.asl.json`, import.meta.url);
+function definitionOf(folder: string): unknown {
+  const file = new URL(`../../state-machines/${folder}/${folder}.asl.json`, import.meta.url);
   return JSON.parse(readFileSync(file, 'utf8')) as unknown;
 }
 

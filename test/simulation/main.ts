@@ -22,6 +22,13 @@ const number = (name: string, text: string, min: number): number => {
   return value;
 };
 
+/** Operations that ended, however they did; those of the set-up apart. */
+const operationsOf = ({ counts }: SimulationResult): number =>
+  Object.entries(counts).reduce(
+    (sum, [name, count]) => (name.startsWith('operation: ') && !name.includes('create-table') ? sum + count : sum),
+    0,
+  );
+
 const print = (line: string): void => {
   if (values.json) process.stderr.write(`${line}\n`);
   else process.stdout.write(`${line}\n`);
@@ -56,11 +63,14 @@ for (let seed = first; seed < first + seeds; seed++) {
     explain(result);
   } else {
     print(
-      `seed ${seed} ok: ${(result.virtualMs / 1000).toFixed(0)} s of virtual time in ${seconds.toFixed(1)} s, ${result.events} events, ${result.counts['leaderChanges'] ?? 0} leader changes, ${result.counts['acknowledged'] ?? 0} writes, trace ${result.traceHash.slice(0, 16)}`,
+      `seed ${seed} ok: ${(result.virtualMs / 1000).toFixed(0)} s of virtual time in ${seconds.toFixed(1)} s, ${result.events} events, ${result.counts['leaderChanges'] ?? 0} leader changes, ${operationsOf(result)} operations, ${result.counts['acknowledged'] ?? 0} writes, trace ${result.traceHash.slice(0, 16)}`,
     );
   }
 }
 const wallMs = performance.now() - startedMs;
+const sorted = [...totals].sort(([left], [right]) => (left < right ? -1 : 1));
+for (const [name, count] of sorted)
+  if (/^(operation|request): /.test(name)) print(`${String(count).padStart(7)}  ${name}`);
 const summary = {
   name: 'simulation',
   commit: commit(),
@@ -71,7 +81,7 @@ const summary = {
   virtual_seconds: Math.round(virtualMs / 1000),
   wall_seconds: Math.round(wallMs / 100) / 10,
   times_real_time: Math.round(virtualMs / wallMs),
-  totals: Object.fromEntries(totals),
+  totals: Object.fromEntries(sorted),
 };
 if (values.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
 else print(JSON.stringify(summary, null, 2));

@@ -26,6 +26,9 @@ export class MetadataWatch {
   private readonly ownItems = new Map<NodeId, LivenessRecord>();
   private readonly packs = new Map<PackId, LivenessPack>();
   readonly tables = new Map<string, TableRecord>();
+  readonly operations = new Map<string, OperationRecord>();
+  /** Every range that a shard ever had, with its id: those that it gave up in a split included. */
+  readonly ranges: Pick<ShardDescriptor, 'shardId' | 'startKey' | 'endKey'>[] = [];
   /** Who led a shard, epoch by epoch. */
   readonly leaders = new Map<string, { nodeId: NodeId; epoch: number }[]>();
   /** Commits seen, and descriptor changes among them that raised the epoch. */
@@ -79,7 +82,10 @@ export class MetadataWatch {
       else if (table === 'operations' && pk === 'OPERATIONS' && write.after !== null) {
         const decode = (item: StoredItem): OperationRecord => entities.operation.codec.decode(item.body);
         const before = write.before === null ? null : decode(write.before);
-        checkOperationTransition(before, decode(write.after)).forEach(this.report);
+        const after = decode(write.after);
+        checkOperationTransition(before, after).forEach(this.report);
+        if (before?.status !== after.status) this.note(`${after.type} ${after.operationId} is ${after.status}`);
+        this.operations.set(after.operationId, after);
       }
     }
     this.boundsChanged(put, deleted);
@@ -152,6 +158,7 @@ export class MetadataWatch {
   private take(shard: ShardDescriptor): void {
     const before = this.shards.get(shard.shardId);
     this.shards.set(shard.shardId, shard);
+    if (before?.startKey !== shard.startKey || before.endKey !== shard.endKey) this.ranges.push(shard);
     for (const replica of shard.replicas) this.replicaIdsUsed.add(replica.replicaId);
     if (before?.epoch !== shard.epoch) {
       const leaders = this.leaders.get(shard.shardId) ?? [];

@@ -52,6 +52,11 @@ export class SimulatedNode implements FaultyNode {
     this.nodeId = options.nodeId;
   }
 
+  /** The engine of the running process; null while none runs. */
+  engine(): Engine | null {
+    return this.running?.engine ?? null;
+  }
+
   isUp(): boolean {
     return this.running?.process.state() === 'RUNNING';
   }

@@ -16,7 +16,7 @@ const TIMEOUT_MS = 20_000;
 export interface ReaderOptions {
   readonly name: string;
   readonly table: string;
-  readonly key: string;
+  readonly keys: readonly string[];
   readonly dataToken: string;
 }
 
@@ -25,22 +25,25 @@ export function startOldLeaderReader(
   world: World,
   metadata: MetadataWatch,
   workload: Workload,
-  { name, table, key, dataToken }: ReaderOptions,
+  { name, table, keys, dataToken }: ReaderOptions,
 ): void {
   const process = world.time.processEnvironment({ name });
   const random = world.random.fork(name);
   const network = clientNetwork(world.network, { host: name, process });
   const readOnce = async (): Promise<void> => {
-    const shard = [...metadata.shards.values()].find((candidate) => rangeContains(candidate, encodedKey(key)));
-    const leaders = shard === undefined ? [] : (metadata.leaders.get(shard.shardId) ?? []);
-    if (shard === undefined || leaders.length === 0) return;
-    const led = random.pick(leaders.slice(-TERMS_ASKED));
+    const key = random.pick(keys);
+    // Of the shards that ever held the key, the one that does now or, as often, another.
+    const held = metadata.ranges.filter((range) => rangeContains(range, encodedKey(key)));
+    const last = held.at(-1);
+    if (last === undefined) return;
+    const { shardId } = random.chance(0.5) ? last : random.pick(held);
+    const led = random.pick((metadata.leaders.get(shardId) ?? []).slice(-TERMS_ASKED));
     const startMs = world.time.nowMs();
     const answer = await network.call({
       method: 'POST',
       url: `http://${led.nodeId}:${NODE_PORT}/data/get`,
       bearer: dataToken,
-      body: { table, shard_id: shard.shardId, epoch: led.epoch, key },
+      body: { table, shard_id: shardId, epoch: led.epoch, key },
       timeoutMs: TIMEOUT_MS,
     });
     if (answer.kind !== 'ANSWERED' || answer.status !== 200) return;

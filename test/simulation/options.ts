@@ -34,6 +34,8 @@ export interface SimulationOptions {
   readonly nodes?: number;
   /** True: the nodes beat through one of them; false: all directly. By the seed when missing. */
   readonly relayed?: boolean;
+  /** True: an operator splits, moves and transfers at random; false: nobody does. By the seed when missing. */
+  readonly operated?: boolean;
   readonly leaseProfile?: LeaseProfileName;
   readonly mistakes?: Mistakes;
   /** False: functions reach no node; commands ride on heartbeat answers and clients carry epochs. */

@@ -1,0 +1,102 @@
+import { hasEnded } from '../../shared/domain/operation.ts';
+import type { OperationRecord } from '../../shared/domain/records.ts';
+import { decodeKey } from '../../shared/domain/keys.ts';
+import type { ShardDescriptor } from '../../shared/domain/shard.ts';
+import type { SeededRandom } from './random.ts';
+
+/** What the simulated operator asks for, and how often. */
+
+export interface OperatorRequest {
+  /** As the counts of a run show it. */
+  readonly name: string;
+  readonly method: 'POST' | 'PUT' | 'DELETE';
+  readonly path: string;
+  readonly body: unknown;
+}
+
+/** The cluster as the operator sees it. */
+export interface OperatorView {
+  readonly table: string;
+  readonly nodes: readonly string[];
+  readonly shards: readonly ShardDescriptor[];
+  readonly operations: readonly OperationRecord[];
+}
+
+interface Action {
+  /** How often it is chosen, relative to the others. */
+  readonly weight: number;
+  /** True if it asks for a new operation. */
+  readonly starts: boolean;
+  /** Null: there is nothing to ask this for. */
+  readonly request: (view: OperatorView, random: SeededRandom) => OperatorRequest | null;
+}
+
+/** Shards beyond which none is split: each costs heartbeats of its replicas. */
+const SHARDS_MAX = 9;
+const KEYS_OF_SPLITS = 'abcdefghijklmnopqrstuvwxyz';
+
+const post = (name: string, path: string, body?: unknown): OperatorRequest => ({ name, method: 'POST', path, body });
+const one = <T>(items: readonly T[], random: SeededRandom): T | null =>
+  items.length === 0 ? null : random.pick(items);
+
+/** Between the bounds of the shard, now and then outside of them. */
+function splitKey(shard: ShardDescriptor, random: SeededRandom): string {
+  const start = decodeKey(shard.keyType, shard.startKey);
+  const end = shard.endKey === null ? null : decodeKey(shard.keyType, shard.endKey);
+  const inside = [...KEYS_OF_SPLITS].filter((key) => key > start && (end === null || key < end));
+  return random.chance(0.9) && inside.length > 0 ? random.pick(inside) : random.pick([...KEYS_OF_SPLITS]);
+}
+
+const control = (
+  name: 'pause' | 'resume' | 'cancel' | 'redrive',
+  weight: number,
+  fits: (operation: OperationRecord) => boolean,
+): Action => ({
+  weight,
+  starts: false,
+  request: ({ operations }, random) => {
+    const operation = one(operations.filter(fits), random);
+    return operation === null ? null : post(name, `/operations/${operation.operationId}/${name}`);
+  },
+});
+
+export const ACTIONS: readonly Action[] = [
+  {
+    weight: 5,
+    starts: true,
+    request: ({ shards }, random) => {
+      const shard = one(shards, random);
+      if (shard === null || shards.length >= SHARDS_MAX) return null;
+      const body = random.chance(0.6) ? { split_key: splitKey(shard, random) } : {};
+      return post('split', `/shards/${shard.shardId}/split`, body);
+    },
+  },
+  {
+    weight: 6,
+    starts: true,
+    request: ({ shards, nodes }, random) => {
+      const shard = one(shards, random);
+      if (shard === null) return null;
+      // Mostly to a node without a copy of it; the rest is refused.
+      const free = nodes.filter((node) => shard.replicas.every((replica) => replica.nodeId !== node));
+      const target = random.chance(0.95) && free.length > 0 ? random.pick(free) : random.pick(nodes);
+      const source = random.chance(0.3) ? { source_node_id: random.pick(shard.replicas).nodeId } : {};
+      return post('move', `/shards/${shard.shardId}/move`, { target_node_id: target, ...source });
+    },
+  },
+  {
+    weight: 4,
+    starts: false,
+    request: ({ shards }, random) => {
+      const shard = one(shards, random);
+      if (shard === null) return null;
+      return post('transfer', `/shards/${shard.shardId}/leader`, {
+        new_leader_node_id: random.pick(shard.replicas).nodeId,
+      });
+    },
+  },
+  control('cancel', 2, (operation) => !hasEnded(operation) && operation.type !== 'create-table'),
+  control('pause', 2, (operation) => !hasEnded(operation) && operation.control === 'RUN'),
+  control('resume', 2, ({ status, control: asked }) => status === 'PAUSED' || asked === 'PAUSE'),
+  control('redrive', 1, ({ status }) => status === 'FAILED'),
+];
