@@ -38,7 +38,7 @@ const composed = (tables: TableAccess, more: Partial<FunctionAccess> = {}): Func
 export const functionAccess: Readonly<Record<FunctionName, FunctionAccess>> = {
   nodes: composed(
     { topology: 'write', liveness: 'write', operations: 'write', access: 'write', events: 'append' },
-    { rootKeys: 'sign' },
+    { rootKeys: 'sign', startsOperations: true },
   ),
   heartbeat: composed(
     { topology: 'write', liveness: 'write', catalog: 'read', operations: 'write', events: 'append' },
@@ -53,7 +53,10 @@ export const functionAccess: Readonly<Record<FunctionName, FunctionAccess>> = {
     { startsOperations: true },
   ),
   routes: composed({ topology: 'read', catalog: 'read', events: 'read' }, { rootKeys: 'verify' }),
-  config: composed({ catalog: 'read' }),
+  config: composed(
+    { topology: 'read', catalog: 'write', operations: 'write', events: 'append' },
+    { startsOperations: true },
+  ),
   operations: composed({ operations: 'write', events: 'append' }, { startsOperations: true }),
   auth: composed({ events: 'read' }, { rootKeys: 'sign' }),
   cluster: composed({ topology: 'read', liveness: 'read', catalog: 'read' }),
@@ -75,7 +78,7 @@ export const functionAccess: Readonly<Record<FunctionName, FunctionAccess>> = {
     { rootKeys: 'sign', pushes: true },
   ),
   reconcile: composed(
-    { topology: 'write', liveness: 'write', operations: 'write', events: 'append' },
+    { topology: 'write', liveness: 'write', catalog: 'read', operations: 'write', events: 'append' },
     { startsOperations: true, rootKeys: 'sign', pushes: true },
   ),
   'publish-events': { tables: {}, publishes: true },

@@ -16,6 +16,14 @@ export const stateMachines = [
     folder: 'split-shard',
     summary: 'Divides a shard in two: every copy prepares, one commit, the nodes fork',
   },
+  { type: 'rebalance', folder: 'rebalance', summary: 'Evens out replicas, bytes, load and leaders over the nodes' },
+  { type: 'drain-node', folder: 'drain-node', summary: 'Moves everything off a node; a decommissioned one then leaves' },
+  { type: 'repair-shards', folder: 'repair-shards', summary: 'Makes the replicas of lost nodes anew on others' },
+  {
+    type: 'change-replication-factor',
+    folder: 'change-replication-factor',
+    summary: 'Brings every shard of the cluster, or of a table, to another number of copies',
+  },
 ] as const;
 
 export type StateMachineType = (typeof stateMachines)[number]['type'];

@@ -13,7 +13,7 @@ import type { OperationMachine, StepFunction, StepInput, StepResult } from './st
 export async function runStep(deps: Deps, machine: OperationMachine, input: StepInput): Promise<StepResult> {
   const stored = await loadOperation(deps, input.operationId);
   const before = beforeStep(stored.value, input.step, executionOf(input.executionArn), deps.clock.wallMs());
-  const instead = await obey(deps, stored, before, input);
+  const instead = await obey(deps, machine, stored, before, input);
   if (instead !== null) return endWait(deps, input, instead);
   if (input.step === BEGIN) return begin(deps, machine, input);
   const answer = await stepOf(machine, stored.value.type, input.step)(deps, input);
@@ -24,6 +24,7 @@ export async function runStep(deps: Deps, machine: OperationMachine, input: Step
 /** What happens in place of the step; null: the step runs. */
 async function obey(
   deps: Deps,
+  machine: OperationMachine,
   stored: Stored<'operation'>,
   before: BeforeStep,
   input: StepInput,
@@ -37,6 +38,7 @@ async function obey(
     case 'PAUSED':
       return { next: 'paused' };
     case 'PAUSE':
+      await machine.pause?.(deps, stored.value);
       await saveOperation(deps, stored, before.next, { name: 'pause', detail: `before ${input.step}` });
       return { next: 'paused' };
     case 'UNDO':

@@ -39,6 +39,8 @@ export interface OperationMachine {
   readonly answers: Readonly<Record<string, readonly string[]>>;
   /** The step to go on with, from what is saved: at the first start, after a pause, a redrive, a restart. */
   readonly resume: (operation: OperationRecord) => string;
+  /** Called when the operation is about to rest: what it started as operations of their own rests too. May be repeated. */
+  readonly pause?: (deps: Deps, operation: OperationRecord) => Promise<void>;
 }
 
 /** What every machine's Choice takes for its end. */

@@ -38,7 +38,8 @@ export function chooseSource(
   return ranked[0] ?? null;
 }
 
-function compareRanks(left: readonly number[], right: readonly number[]): number {
+/** Ranks by their first difference; negative: `left` comes first. */
+export function compareRanks(left: readonly number[], right: readonly number[]): number {
   for (const [index, value] of left.entries()) {
     const difference = value - (right[index] ?? 0);
     if (difference !== 0) return difference;

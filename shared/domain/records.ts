@@ -118,7 +118,16 @@ export interface ReplicationConfig {
 }
 
 /** Every kind of operation; each has a folder in state-machines. */
-export const OPERATION_TYPES = ['create-table', 'delete-table', 'move-replica', 'split-shard'] as const;
+export const OPERATION_TYPES = [
+  'create-table',
+  'delete-table',
+  'move-replica',
+  'split-shard',
+  'rebalance',
+  'drain-node',
+  'repair-shards',
+  'change-replication-factor',
+] as const;
 export type OperationType = (typeof OPERATION_TYPES)[number];
 export type OperationStatus = 'PENDING' | 'RUNNING' | 'PAUSED' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED';
 

@@ -7,6 +7,10 @@ import * as createTable from '../../state-machines/create-table/steps.ts';
 import * as deleteTable from '../../state-machines/delete-table/steps.ts';
 import * as moveReplica from '../../state-machines/move-replica/steps.ts';
 import * as splitShard from '../../state-machines/split-shard/steps.ts';
+import * as changeReplicationFactor from '../../state-machines/change-replication-factor/steps.ts';
+import * as drainNode from '../../state-machines/drain-node/steps.ts';
+import * as rebalance from '../../state-machines/rebalance/steps.ts';
+import * as repairShards from '../../state-machines/repair-shards/steps.ts';
 import { runStep } from '../../state-machines/run-step.ts';
 import { wireAnswer } from '../../state-machines/step.ts';
 import type { RuntimeSource } from './runtime.ts';
@@ -18,6 +22,10 @@ export const machines = {
   'delete-table': deleteTable.machine,
   'move-replica': moveReplica.machine,
   'split-shard': splitShard.machine,
+  rebalance: rebalance.machine,
+  'drain-node': drainNode.machine,
+  'repair-shards': repairShards.machine,
+  'change-replication-factor': changeReplicationFactor.machine,
 } satisfies Readonly<Record<OperationType, unknown>>;
 
 const taskSchema = z.strictObject({

@@ -1,6 +1,6 @@
 import { nextNodeEpoch } from '../domain/ids.ts';
 import type { LivenessRecord } from '../domain/lease.ts';
-import type { Deps, Principal } from '../ports.ts';
+import type { Change, Deps, Principal } from '../ports.ts';
 import { leavePack, ownConditions, slotConditions, takenFromPack } from './lease-writes.ts';
 import { principalName } from './principal.ts';
 
@@ -13,6 +13,8 @@ export async function fenceNode(
   deps: Deps,
   principal: Principal,
   observed: LivenessRecord,
+  /** What commits with the fence. */
+  also: Change = { writes: [], audit: [], events: [] },
 ): Promise<LivenessRecord | null> {
   const fenced = {
     nodeEpoch: nextNodeEpoch(observed.nodeEpoch),
@@ -37,6 +39,7 @@ export async function fenceNode(
         when: ownConditions(observed),
       },
       ...(leaving === null ? [] : [leaving]),
+      ...also.writes,
     ],
     audit: [
       {
@@ -46,8 +49,12 @@ export async function fenceNode(
         principal: principalName(principal),
         detail: { sequence: observed.sequence, released: observed.released },
       },
+      ...also.audit,
     ],
-    events: [{ eventType: 'NODE_FENCED', payload: { node_id: observed.nodeId, node_epoch: fenced.nodeEpoch } }],
+    events: [
+      { eventType: 'NODE_FENCED', payload: { node_id: observed.nodeId, node_epoch: fenced.nodeEpoch } },
+      ...also.events,
+    ],
   });
   return committed.ok ? { ...observed, ...fenced } : null;
 }

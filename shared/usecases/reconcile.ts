@@ -2,10 +2,15 @@ import type { OpenIntent } from '../domain/records.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
 import type { Deps } from '../ports.ts';
 import { ensureLeader, noteSweep, sweepFencedNode } from './fail-over.ts';
+import { judgeNodes, moveLeadersOff } from './gray-failure.ts';
 import { readAllLiveness } from './liveness-view.ts';
+import { rebalanceIfDue } from './balance-tick.ts';
+import { endMaintenance } from './node-care.ts';
 import { continueOpen } from './operation-runs.ts';
 import { SYSTEM } from './principal.ts';
 import { restoreMinInSync } from './recovery-upkeep.ts';
+import { rebalanceSettings } from './rebalance-config.ts';
+import { repairIfDue } from './repair.ts';
 import { releaseOrphans } from './shard-ownership.ts';
 import { askToStepDown } from './transfer-leader.ts';
 
@@ -30,7 +35,10 @@ export async function reconcileOnce(deps: Deps): Promise<void> {
     settleIntents,
     continueOperations,
     releaseOrphanedShards,
+    endMaintenances,
+    moveData,
     restoreRecovered,
+    grayFailures,
   })) {
     try {
       await part(deps);
@@ -75,5 +83,20 @@ async function continueOperations(deps: Deps): Promise<void> {
 /** Shards that an operator recovered get their `min_in_sync` back. */
 const restoreRecovered = (deps: Deps): Promise<void> => restoreMinInSync(deps, BY);
 
+/** Slow nodes and full disks: judged by the newest statistics, and relieved of leaders. */
+async function grayFailures(deps: Deps): Promise<void> {
+  await judgeNodes(deps);
+  await moveLeadersOff(deps, BY);
+}
+
 /** I-10: no lock outlives its operation. */
 const releaseOrphanedShards = (deps: Deps): Promise<void> => releaseOrphans(deps, BY);
+
+const endMaintenances = (deps: Deps): Promise<void> => endMaintenance(deps, BY);
+
+/** What the cluster does by itself about lost nodes and uneven load; it can be switched off (configuration key `rebalance`). */
+async function moveData(deps: Deps): Promise<void> {
+  const settings = await rebalanceSettings(deps);
+  await repairIfDue(deps, BY, settings);
+  await rebalanceIfDue(deps, BY, settings);
+}

@@ -9,5 +9,22 @@ export const nodeUseSchema = z.object({
   bytes: z.number().min(0).optional(),
   /** The file system that holds its data. */
   disk: z.object({ capacity_bytes: z.number().min(0), used_bytes: z.number().min(0) }).optional(),
-  busiest: z.array(z.object({ shard_id: z.string(), bytes: z.number().min(0) })).optional(),
+  /** Latency of its clients' requests, 99th percentile, ms. */
+  client_ms_p99: z.number().min(0).optional(),
+  /** Time of a durable write, 99th percentile, ms. */
+  fsync_ms_p99: z.number().min(0).optional(),
+  /** Its disk refuses writes. */
+  disk_full: z.boolean().optional(),
+  shards: z.number().min(0).optional(),
+  leaders: z.number().min(0).optional(),
+  busiest: z
+    .array(
+      z.object({
+        shard_id: z.string(),
+        bytes: z.number().min(0),
+        reads_per_second: z.number().min(0).optional(),
+        writes_per_second: z.number().min(0).optional(),
+      }),
+    )
+    .optional(),
 });

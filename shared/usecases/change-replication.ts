@@ -1,0 +1,155 @@
+import { conflict } from '../domain/faults.ts';
+import type { Fault } from '../domain/faults.ts';
+import { tableName } from '../domain/ids.ts';
+import type { OperationId, TableName } from '../domain/ids.ts';
+import type { Json, TableRecord } from '../domain/records.ts';
+import { err, ok } from '../domain/result.ts';
+import type { Result } from '../domain/result.ts';
+import type { Change, Deps, Principal, RecordWrite, Stored } from '../ports.ts';
+import { REPLICATION_CONFIG_KEY, replicationConfig } from './config.ts';
+import { everyRecord } from './every-record.ts';
+import { freeSlot } from './operation-slot.ts';
+import { principalName } from './principal.ts';
+import { newOperationId, startOperation } from './start-operation.ts';
+import { tableNotFound } from './table-lookup.ts';
+import type { UseCase } from './types.ts';
+
+/** The replication factor of the cluster, or of one table (DESIGN section 8, call 8). The operation brings every shard to it. */
+
+const slotOf = (table: TableName | null): string => (table === null ? 'replication' : `replication:${table}`);
+
+type Answer = ReturnType<UseCase<'setReplicationConfig'>>;
+
+export const setReplicationConfig: UseCase<'setReplicationConfig'> = async (deps, principal, { body }): Answer => {
+  const { replication_factor: factor } = body;
+  const enough = await enoughNodes(deps, factor);
+  if (!enough.ok) return enough;
+  const [before, tables] = await Promise.all([replicationConfig(deps), everyRecord(deps, 'table', {})]);
+  const following = tables.filter((table) => !table.replicationFactorIsOwn);
+  const shards = following.reduce((sum, table) => sum + table.shardCount, 0);
+  const answer = { status: 'success' as const, replication_factor: factor, shards };
+  if (body.dry_run === true)
+    return ok({ ...answer, message: `Nothing was changed: ${shards} shards would change`, operation_id: null });
+  const started = await start(deps, principal, {
+    table: null,
+    input: { replication_factor: factor, previous: before.replicationFactor, table: null, was_own: false },
+    shards,
+    change: await configChange(deps, principal, factor),
+  });
+  if (!started.ok) return started;
+  return ok({ ...answer, message: `Replication factor updated to ${factor}`, operation_id: started.value });
+};
+
+export const setTableReplication: UseCase<'setTableReplication'> = async (deps, principal, { params, body }) => {
+  const { replication_factor: factor } = body;
+  const stored = await deps.records.get('table', { table: tableName(params.table) });
+  if (stored === null) return err(tableNotFound(params.table));
+  if (stored.value.state !== 'ACTIVE')
+    return err(
+      conflict('TABLE_NOT_ACTIVE', `Table ${params.table} is ${stored.value.state}; wait until it is ACTIVE.`),
+    );
+  const enough = await enoughNodes(deps, factor);
+  if (!enough.ok) return enough;
+  const { table, shardCount: shards, replicationFactor: previous, replicationFactorIsOwn } = stored.value;
+  const answer = { status: 'success' as const, replication_factor: factor, shards };
+  if (body.dry_run === true)
+    return ok({ ...answer, message: `Nothing was changed: ${shards} shards would change`, operation_id: null });
+  const started = await start(deps, principal, {
+    table,
+    input: { replication_factor: factor, previous, table, was_own: replicationFactorIsOwn },
+    shards,
+    change: tableChange(principal, stored, factor, true),
+  });
+  if (!started.ok) return started;
+  const message = `Replication factor of table ${table} updated to ${factor}`;
+  return ok({ ...answer, message, operation_id: started.value });
+};
+
+async function start(
+  deps: Deps,
+  principal: Principal,
+  request: {
+    readonly table: TableName | null;
+    readonly input: Json;
+    readonly shards: number;
+    readonly change: Change;
+  },
+): Promise<Result<OperationId, Fault>> {
+  const slot = await freeSlot(deps, slotOf(request.table));
+  if (!slot.ok) return err(running(request.table, slot.error.holder));
+  const operationId = newOperationId(deps);
+  const { writes, audit, events } = request.change;
+  const started = await startOperation(deps, principal, {
+    type: 'change-replication-factor',
+    operationId,
+    input: request.input,
+    progress: { total: request.shards, unit: 'shards' },
+    also: { writes: [slot.value.taking(operationId), ...writes], audit, events },
+  });
+  if (started.ok) return ok(operationId);
+  return err(conflict('CONFLICT', 'The replication factor just changed. Send the request again.'));
+}
+
+/** As many nodes as copies, or nothing is changed. Dead nodes count: they come back or are replaced, and the operation waits for them. */
+async function enoughNodes(deps: Deps, factor: number): Promise<Result<null, Fault>> {
+  const nodes = await everyRecord(deps, 'node', {});
+  const available = nodes.filter(({ membership, cordoned }) => membership === 'ACTIVE' && !cordoned).length;
+  if (available >= factor) return ok(null);
+  return err(
+    conflict(
+      'NOT_ENOUGH_NODES',
+      `Replication factor ${factor} needs as many nodes; ${available} can take replicas. Add nodes, or ask for a lower one.`,
+      { detail: { needed: factor, available } },
+    ),
+  );
+}
+
+/** The configured factor as part of a commit; nothing if it is that already. */
+export async function configChange(deps: Deps, principal: Principal, factor: number): Promise<Change> {
+  const stored = await deps.records.get('config', { configKey: REPLICATION_CONFIG_KEY });
+  const value = { replicationFactor: factor, strategy: 'rack-aware' };
+  const write: RecordWrite = {
+    kind: 'put',
+    entity: 'config',
+    value: { configKey: REPLICATION_CONFIG_KEY, configValue: value, updatedAtMs: deps.clock.wallMs() },
+    when: [stored === null ? { kind: 'absent' } : { kind: 'revision', is: stored.revision }],
+  };
+  return {
+    writes: [write],
+    audit: [
+      {
+        entity: `config:${REPLICATION_CONFIG_KEY}`,
+        number: (stored?.revision ?? 0) + 1,
+        action: 'CONFIG_SET',
+        principal: principalName(principal),
+        detail: value,
+      },
+    ],
+    events: [{ eventType: 'REPLICATION_FACTOR_SET', payload: { replication_factor: factor } }],
+  };
+}
+
+/** A table's factor as part of a commit. `isOwn`: it no longer follows the cluster's. */
+export function tableChange(principal: Principal, stored: Stored<'table'>, factor: number, isOwn: boolean): Change {
+  const value: TableRecord = { ...stored.value, replicationFactor: factor, replicationFactorIsOwn: isOwn };
+  return {
+    writes: [{ kind: 'put', entity: 'table', value, when: [{ kind: 'revision', is: stored.revision }] }],
+    audit: [
+      {
+        entity: `table:${value.tableId}`,
+        number: stored.revision + 1,
+        action: 'TABLE_REPLICATION_SET',
+        principal: principalName(principal),
+        detail: { table: value.table, replication_factor: factor, is_own: isOwn },
+      },
+    ],
+    events: [],
+  };
+}
+
+const running = (table: TableName | null, holder: OperationId): Fault =>
+  conflict(
+    'REPLICATION_CHANGE_RUNNING',
+    `Operation ${holder} is changing the replication factor${table === null ? '' : ` of table ${table}`}. Wait for its end, or cancel it.`,
+    { detail: { operation_id: holder } },
+  );
