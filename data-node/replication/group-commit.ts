@@ -11,6 +11,8 @@ interface Pending {
   readonly fail: (error: unknown) => void;
 }
 
+/** A disk counts as full until no write was refused for so long, ms: a small write may go through where a larger one does not. */
+const FULL_FOR_MS = 60_000;
 /** Samples of transaction times kept for the p99. */
 const FSYNC_SAMPLES_MAX = 1_024;
 
@@ -24,6 +26,8 @@ export class GroupCommit {
   private pending: Pending[] = [];
   private readonly samples: number[] = [];
   private nextSample = 0;
+  private fullAtMs = -Infinity;
+  private savedAtMs = -Infinity;
 
   constructor(engine: Engine, env: Environment) {
     this.engine = engine;
@@ -56,6 +60,13 @@ export class GroupCommit {
     return sorted[Math.floor((sorted.length - 1) * 0.99)] ?? 0;
   }
 
+  /** True while the disk refuses writes: from the first refusal until a minute has passed without one, in which something was saved. */
+  diskFull(): boolean {
+    if (this.fullAtMs === -Infinity) return false;
+    const passed = this.env.clock.monotonicMs() - this.fullAtMs >= FULL_FOR_MS;
+    return !passed || this.savedAtMs <= this.fullAtMs;
+  }
+
   private flush(): void {
     const batch = this.pending;
     this.pending = [];
@@ -70,10 +81,12 @@ export class GroupCommit {
     const startMs = this.env.clock.monotonicMs();
     try {
       const settled = this.engine.transaction((tx) => batch.map((item) => item.attempt(tx)));
-      this.samples[this.nextSample++ % FSYNC_SAMPLES_MAX] = this.env.clock.monotonicMs() - startMs;
+      this.savedAtMs = this.env.clock.monotonicMs();
+      this.samples[this.nextSample++ % FSYNC_SAMPLES_MAX] = this.savedAtMs - startMs;
       for (const settle of settled) settle();
       return null;
     } catch (error) {
+      if (asStorageError(error)?.code === 'FULL') this.fullAtMs = this.env.clock.monotonicMs();
       return { error };
     }
   }

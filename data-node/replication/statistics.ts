@@ -90,6 +90,7 @@ export class Statistics {
       requests_per_second: shards.reduce((sum, { requests }) => sum + requests, 0) / seconds,
       fsync_ms_p99: this.context.commits.fsyncMsP99(),
       client_ms_p99: p99(answeredMs),
+      disk_full: this.context.commits.diskFull(),
       ...(this.splitLocksMs.length === 0
         ? {}
         : { split_lock_ms_p99: p99(this.splitLocksMs), split_lock_ms_max: Math.max(...this.splitLocksMs) }),

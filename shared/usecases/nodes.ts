@@ -5,7 +5,7 @@ import type { Fault } from '../domain/faults.ts';
 import { nodeId } from '../domain/ids.ts';
 import type { NodeId } from '../domain/ids.ts';
 import type { LivenessRecord } from '../domain/lease.ts';
-import type { NodeRecord } from '../domain/records.ts';
+import type { NodePaceRecord, NodeRecord } from '../domain/records.ts';
 import { err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
@@ -48,7 +48,7 @@ export async function countReplicas(deps: Deps, node: NodeId): Promise<number> {
   throw new Error(`node ${node} has more than ${REPLICA_PAGES_MAX * REPLICA_PAGE} replicas`);
 }
 
-function shown(node: NodeRecord, liveness: LivenessRecord, shards: number) {
+function shown(node: NodeRecord, liveness: LivenessRecord, shards: number, condition: NodePaceRecord | undefined) {
   return {
     node_id: node.nodeId,
     host: node.host,
@@ -57,6 +57,8 @@ function shown(node: NodeRecord, liveness: LivenessRecord, shards: number) {
     status: nodeStatus(node, liveness),
     shards,
     cordoned: node.cordoned,
+    slow: condition?.pace === 'SLOW',
+    disk_full: condition?.disk === 'FULL',
     node_epoch: liveness.nodeEpoch,
     last_heartbeat: toTimestamp(liveness.lastHeartbeatMs),
     lease_profile: liveness.profile,
@@ -79,9 +81,11 @@ export const listNodes: UseCase<'listNodes'> = async (deps, _principal, { query 
     deps,
     nodes.map((node) => node.nodeId),
   );
+  const conditions = new Map((await readConditions(deps)).map((condition) => [condition.nodeId, condition]));
   const listed = await mapBounded(nodes, STORE_CONCURRENCY, async (node) => {
     const liveness = view.get(node.nodeId);
-    return liveness === undefined ? null : shown(node, liveness, await countReplicas(deps, node.nodeId));
+    if (liveness === undefined) return null;
+    return shown(node, liveness, await countReplicas(deps, node.nodeId), conditions.get(node.nodeId));
   });
   return ok({ nodes: listed.filter((node) => node !== null), next_cursor: encodeCursor(page.next) });
 };
@@ -90,6 +94,7 @@ export const getNode: UseCase<'getNode'> = async (deps, _principal, { params }) 
   const found = await loadNode(deps, nodeId(params.node_id));
   if (!found.ok) return found;
   const { node, liveness } = found.value;
+  const condition = await deps.records.get('nodePace', { nodeId: node.nodeId });
   let shards = 0;
   let leaders = 0;
   let after: string | undefined;
@@ -105,7 +110,7 @@ export const getNode: UseCase<'getNode'> = async (deps, _principal, { params }) 
     after = answer.next;
   }
   return ok({
-    ...shown(node, liveness, shards),
+    ...shown(node, liveness, shards, condition?.value),
     leaders,
     incarnation: liveness.incarnation,
     store_uuid: liveness.storeUuid,

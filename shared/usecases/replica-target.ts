@@ -38,10 +38,11 @@ export async function nodeUse(deps: Deps, nodeIds: readonly NodeId[]): Promise<R
 function useOf(stats: unknown): NodeUse {
   const parsed = nodeUseSchema.safeParse(stats);
   if (!parsed.success) return NOTHING_KNOWN;
-  const { bytes, disk, busiest } = parsed.data;
+  const { bytes, disk, busiest, disk_full: isFull } = parsed.data;
   return {
     bytes: bytes ?? null,
-    freeBytes: disk === undefined ? null : disk.capacity_bytes * (1 - RESERVE_SHARE) - disk.used_bytes,
+    freeBytes:
+      isFull === true ? 0 : disk === undefined ? null : disk.capacity_bytes * (1 - RESERVE_SHARE) - disk.used_bytes,
     shardBytes: new Map((busiest ?? []).map((one) => [one.shard_id, one.bytes])),
   };
 }
@@ -60,7 +61,8 @@ export async function readTarget(deps: Deps, shard: ShardDescriptor, nodeId: Nod
   const lease = (await deps.liveness.of([nodeId])).get(nodeId) ?? null;
   const use = await nodeUse(deps, [...new Set([nodeId, ...shard.replicas.map((replica) => replica.nodeId)])]);
   const freeBytes = use.get(nodeId)?.freeBytes ?? null;
-  const neededBytes = shardBytes(shard, use) ?? 0;
+  // An empty shard needs some room as well: a node whose disk is full takes nothing.
+  const neededBytes = Math.max(1, shardBytes(shard, use) ?? 0);
   return { node: node.value, lease, room: freeBytes === null ? null : { freeBytes, neededBytes } };
 }
 

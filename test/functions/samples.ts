@@ -71,6 +71,9 @@ export const samples: Readonly<Record<CallName, Sample>> = {
   getReplicationConfig: {},
   createToken: { body: { scope: 'data', tables: ['*'], access: 'read' } },
   listAudit: { query: { entity: 'node:node-101' } },
+  recoverShards: { body: { dry_run: true } },
+  listRecoveries: { query: { limit: '10' } },
+  closeRecovery: { params: { shard_id: 'shard-0123456789abcdef' }, body: { note: 'reimported' } },
   healthz: {},
   openapi: {},
 };

@@ -36,6 +36,10 @@ export const nodeSchema = z.object({
   /** Replicas on the node. */
   shards: counterSchema,
   cordoned: z.boolean(),
+  /** Slow against its peers although it is alive (gray failure): its leaders are moved away. */
+  slow: z.boolean().default(false),
+  /** Its disk refuses writes: its leaders are moved away, and it gets no new replicas. */
+  disk_full: z.boolean().default(false),
   node_epoch: epochSchema,
   last_heartbeat: timestampSchema,
   lease_profile: leaseProfileSchema,

@@ -100,6 +100,8 @@ export const heartbeatRequestSchema = z.strictObject({
       fsync_ms_p99: z.number().min(0),
       /** Slowest hundredth of the clients' requests, from arrival to answer, since the last statistics. */
       client_ms_p99: z.number().min(0).optional(),
+      /** True while the node's disk refuses writes. */
+      disk_full: z.boolean().optional(),
       /** Critical section of the last forks (S1), the shared commit's fsync apart; missing before the first. */
       split_lock_ms_p99: z.number().min(0).optional(),
       split_lock_ms_max: z.number().min(0).optional(),
