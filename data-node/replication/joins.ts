@@ -31,9 +31,13 @@ export class Joins {
 
   /** The left part's newer descriptor has a right part too. What could not be stored is tried again by the next descriptor. */
   async take(left: ShardReplica, next: Descriptor): Promise<void> {
-    const { env, commits } = this.context;
+    const { env, commits, splits } = this.context;
     const right = this.rightOf(next);
-    await right?.settled();
+    // S1: what the right part gave away in a split that it has not heard of is not the merge's to take.
+    if (right !== undefined && !(await splits.forkBeforeRemoval(right))) {
+      env.log.warn('a split of the right part of a merge is not known yet', { shard: left.shardId });
+      return;
+    }
     // Both parts were sealed: nothing that a session or a term of theirs brings can count any more.
     left.endSession();
     left.leadership()?.end();
@@ -67,6 +71,7 @@ export class Joins {
   async dropAbsorbed(merged: Descriptor): Promise<void> {
     const right = this.rightOf(merged);
     if (right === undefined || right.descriptor().epoch >= merged.epoch) return;
+    if (!(await this.context.splits.forkBeforeRemoval(right))) return;
     const dropped = await this.context.commits.submit((tx) => {
       if (tx.replica(right.shardId)?.replicaId === right.replicaId) tx.removeReplica(right.shardId);
     });

@@ -82,7 +82,14 @@ export class Splits {
    */
   async forkOnDemand(child: Descriptor, parentDescriptor: Descriptor | null): Promise<boolean> {
     const parent = this.parentOf(child);
-    if (parent === undefined) return true;
+    return parent === undefined || this.forkFrom(parent, child, parentDescriptor);
+  }
+
+  private async forkFrom(
+    parent: ShardReplica,
+    child: Descriptor,
+    parentDescriptor: Descriptor | null,
+  ): Promise<boolean> {
     await parent.settled();
     if (this.registry.find(child.shard_id) !== undefined) return true;
     let next = parentDescriptor?.shard_id === parent.shardId ? parentDescriptor : null;
@@ -94,7 +101,7 @@ export class Splits {
     if (next === null) return true;
     parent.adopt(next, child);
     await parent.settled();
-    return this.registry.find(child.shard_id) !== undefined || this.parentOf(child) !== parent;
+    return this.registry.find(child.shard_id) !== undefined || !mayHold(parent, child);
   }
 
   /**
@@ -107,7 +114,7 @@ export class Splits {
     if (state.kind !== 'SPLITTING' || state.split_key === null) return true;
     const child = await this.context.controlPlane.getShard(state.child.shard_id);
     if (!child.ok) return false;
-    return child.value === null || this.forkOnDemand(child.value, null);
+    return child.value === null || this.forkFrom(parent, child.value, null);
   }
 
   private parentOf(child: Descriptor): ShardReplica | undefined {
@@ -206,6 +213,19 @@ export class Splits {
       spawn(env, 'count a smaller range', this.counter.recount(parent.shardId));
     }
   }
+}
+
+/** The copy was prepared for the split that makes `child`, and has not forked. */
+function intends(replica: ShardReplica, child: Descriptor): boolean {
+  const { state } = replica.descriptor();
+  return state.kind === 'SPLITTING' && state.child.shard_id === child.shard_id;
+}
+
+/** The rows of `child` may still be a part of this copy. */
+function mayHold(replica: ShardReplica, child: Descriptor): boolean {
+  const known = replica.descriptor();
+  const starts = orderOf(known.start_key, child.start_key) < 0;
+  return intends(replica, child) || (known.table_id === child.table_id && starts && known.end_key === child.end_key);
 }
 
 /** The parent after the split of which only the child is left to tell: the parent itself is gone. Null: the copy does not know of that split. */

@@ -1,6 +1,7 @@
 import type { WireDescriptor } from '../../../shared/contracts/node/descriptor.ts';
 import { SHARD_ID, threeNodes } from './cluster.ts';
 import type { Cluster } from './cluster.ts';
+import { applyMerge, mergeUntold, RIGHT_ID, twoShards } from './merging.ts';
 import { applySplit, CHILD_ID, commitSplit, intendSplit, prepareSplit, splitUntold } from './splitting.ts';
 
 /**
@@ -87,28 +88,35 @@ describe('a copy that has not forked yet keeps the right part', () => {
   });
 });
 
-/** The same as for the first split, of the right part at `h`. */
-async function splitChild(cluster: Cluster): Promise<void> {
+const LAST_ID = 'shard-last';
+
+/** A split of `shardId` at `key`; all nodes prepare, and those that are not `untold` fork. */
+async function splitLast(
+  cluster: Cluster,
+  shardId: string,
+  key: string,
+  untold: readonly string[] = [],
+): Promise<void> {
   const { controlPlane } = cluster;
-  const copyOf = (nodeId: string): string => `shard-1-last.${nodeId}`;
-  controlPlane.change(CHILD_ID, ({ replicas }) => ({
+  const copyOf = (nodeId: string): string => `${LAST_ID}.${nodeId}`;
+  controlPlane.change(shardId, ({ replicas }) => ({
     state: {
       kind: 'SPLITTING',
       operation_id: 'op-again',
-      split_key: 'h',
+      split_key: key,
       child: {
-        shard_id: 'shard-1-last',
+        shard_id: LAST_ID,
         replicas: replicas.map((one) => ({ parent_replica_id: one.replica_id, replica_id: copyOf(one.node_id) })),
       },
     },
   }));
-  for (const nodeId of NODES) await cluster.apply(controlPlane.command('prepare_split', CHILD_ID, nodeId));
-  const before = controlPlane.shard(CHILD_ID);
-  const parent = controlPlane.change(CHILD_ID, () => ({ end_key: 'h', state: { kind: 'ACTIVE' } }));
+  for (const nodeId of NODES) await cluster.apply(controlPlane.command('prepare_split', shardId, nodeId));
+  const before = controlPlane.shard(shardId);
+  const parent = controlPlane.change(shardId, () => ({ end_key: key, state: { kind: 'ACTIVE' } }));
   const last: WireDescriptor = {
     ...before,
-    shard_id: 'shard-1-last',
-    start_key: 'h',
+    shard_id: LAST_ID,
+    start_key: key,
     epoch: before.epoch + 1,
     generation: parent.generation,
     leader: { ...before.leader, replica_id: copyOf(before.leader.node_id) },
@@ -116,11 +124,28 @@ async function splitChild(cluster: Cluster): Promise<void> {
     state: { kind: 'ACTIVE' },
   };
   controlPlane.shards.set(last.shard_id, last);
-  for (const nodeId of NODES) {
-    const command = { ...controlPlane.command('apply_split', CHILD_ID, nodeId, parent), related: last };
+  for (const nodeId of NODES.filter((one) => !untold.includes(one))) {
+    const command = { ...controlPlane.command('apply_split', shardId, nodeId, parent), related: last };
     expect(await cluster.apply(command)).toMatchObject({ outcome: 'DONE' });
   }
 }
+
+it('a copy that has not forked yet keeps the right part when what it holds is merged away (S2)', async () => {
+  const cluster = await twoShards();
+  const { controlPlane } = cluster;
+  isolate(cluster, 'n3');
+  await splitLast(cluster, RIGHT_ID, 'y', ['n3']);
+  controlPlane.change(LAST_ID, () => ({ min_in_sync: 3 }));
+  await cluster.until('both parts do without n3', () =>
+    [SHARD_ID, RIGHT_ID].every((shardId) => !controlPlane.inSync(shardId).includes('n3')),
+  );
+  await mergeUntold(cluster);
+  await applyMerge(cluster, ['n1', 'n2']);
+  expect(controlPlane.inSync(LAST_ID)).toContain('n3');
+  await cluster.apply(controlPlane.command('apply_merge', SHARD_ID, 'n3'));
+  expect(cluster.holds('n3', RIGHT_ID)).toBe(false);
+  expect(keysOf(cluster, 'n3', LAST_ID)).toBe('yz');
+});
 
 it('a write in flight through two splits is acknowledged when the last part has committed it (I-6)', async () => {
   const cluster = await filled();
@@ -136,10 +161,10 @@ it('a write in flight through two splits is acknowledged when the last part has 
     const { meta, commitSeq } = cluster.replica('n1');
     return commitSeq === meta.last.seq;
   });
-  await splitChild(cluster);
-  cluster.loses = ({ shardId }) => shardId === 'shard-1-last';
+  await splitLast(cluster, CHILD_ID, 'h');
+  cluster.loses = ({ shardId }) => shardId === LAST_ID;
   const answer = await cluster.wait(pending);
-  const followers = ['n2', 'n3'].map((nodeId) => keysOf(cluster, nodeId, 'shard-1-last'));
+  const followers = ['n2', 'n3'].map((nodeId) => keysOf(cluster, nodeId, LAST_ID));
   expect([answer.status, followers]).not.toEqual([200, ['hij', 'hij']]);
   expect(answer.body).toMatchObject({ code: 'UNKNOWN_OUTCOME' });
 });
