@@ -27,8 +27,10 @@ export function createLocalFeeds(): LocalFeeds {
   let running: Promise<void> | null = null;
 
   const isEmpty = (): boolean => waiting.versions.length + waiting.decisions.length + waiting.unreadable.size === 0;
-  const work = async (by: FeedDeps): Promise<void> => {
-    for (let failures = 0; !isEmpty() && failures < ATTEMPTS_MAX;) {
+  /** True once everything is numbered. */
+  const work = async (by: FeedDeps): Promise<boolean> => {
+    let failures = 0;
+    while (!isEmpty() && failures < ATTEMPTS_MAX) {
       const taken = waiting;
       waiting = nothingSequenced();
       try {

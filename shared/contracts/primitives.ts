@@ -56,6 +56,27 @@ export const pageAnswer = { next_cursor: z.string().nullable() };
 export const timestampSchema = z.iso.datetime();
 export const toTimestamp = (wallMs: number): string => isoFromMs(wallMs);
 
+/** Wall-clock milliseconds of a time that `timestampSchema` took. */
+export function wallMsOf(timestamp: string): number {
+  const parts = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?Z$/.exec(timestamp);
+  const [year = 0, month = 1, day = 1, hours = 0, minutes = 0, seconds = 0] = (parts ?? []).slice(1, 7).map(Number);
+  const fraction = Number(`0.${parts?.[7] ?? '0'}`);
+  // Days since 1970 of a civil date: Hinnant, as below.
+  const shiftedYear = month <= 2 ? year - 1 : year;
+  const era = Math.floor(shiftedYear / 400);
+  const yearOfEra = shiftedYear - era * 400;
+  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1;
+  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear;
+  const days = era * 146_097 + dayOfEra - 719_468;
+  return (
+    days * 86_400_000 +
+    hours * 3_600_000 +
+    minutes * 60_000 +
+    (Number.isNaN(seconds) ? 0 : seconds) * 1000 +
+    Math.floor(fraction * 1000)
+  );
+}
+
 /** Days from 1970 to a civil date and back: Howard Hinnant, "chrono-compatible low-level date algorithms"; contracts read no clock and need no Date. */
 function isoFromMs(wallMs: number): string {
   const days = Math.floor(wallMs / 86_400_000);

@@ -1,4 +1,4 @@
-import { LIST_LIMIT_DEFAULT } from '../contracts/primitives.ts';
+import { LIST_LIMIT_DEFAULT, toTimestamp, wallMsOf } from '../contracts/primitives.ts';
 import type { Route } from '../contracts/data/rows.ts';
 import { conflict, invalid } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
@@ -12,6 +12,7 @@ import type { ShardDescriptor } from '../domain/shard.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
 import type { Deps, NodeAddress } from '../ports.ts';
 import { STORE_CONCURRENCY } from './concurrency.ts';
+import { findRouteAt, notYet } from './route-history.ts';
 import { activeTable } from './table-lookup.ts';
 import type { UseCase } from './types.ts';
 import { addressesOf } from './wire-descriptor.ts';
@@ -19,6 +20,7 @@ import { addressesOf } from './wire-descriptor.ts';
 /** Routes for clients: who leads the shard of a key. One store request a lookup when the process is warm. */
 
 export const getRoute: UseCase<'getRoute'> = async (deps, _principal, { params, query }) => {
+  if (query.at !== undefined) return routeAt(deps, { params, query: { key: query.key, at: query.at } });
   const found = await onActiveTable(deps, params.table, async (table) => {
     const key = wireKey(table, query.key, 'key');
     if (!key.ok) return key;
@@ -28,6 +30,35 @@ export const getRoute: UseCase<'getRoute'> = async (deps, _principal, { params, 
   const [route] = await toRoutes(deps, [found.value.shard]);
   return route === undefined ? err(noAddress(found.value.shard)) : ok(route);
 };
+
+/** Who led a key at a time that has passed (route-history.ts). */
+async function routeAt(
+  deps: Deps,
+  {
+    params,
+    query,
+  }: { readonly params: { readonly table: string }; readonly query: { readonly key: string; readonly at: string } },
+): ReturnType<UseCase<'getRoute'>> {
+  const atMs = wallMsOf(query.at);
+  const nowMs = deps.clock.wallMs();
+  if (atMs > nowMs) return err(invalid('INVALID_REQUEST', 'That time has not come yet.', { field: 'at' }));
+  const found = await onActiveTable(deps, params.table, async (table) => {
+    const key = wireKey(table, query.key, 'key');
+    if (!key.ok) return key;
+    if (atMs < table.createdAtMs) return err(notYet(table));
+    return findRouteAt(deps, table, key.value, { atMs, nowMs });
+  });
+  if (!found.ok) return found;
+  const { shard, untilMs } = found.value;
+  const [route] = await toRoutes(deps, [shard]);
+  if (route === undefined) return err(noAddress(shard));
+  return ok({
+    ...route,
+    at: toTimestamp(atMs),
+    leader_since: toTimestamp(shard.leaderSinceMs),
+    until: untilMs === null ? null : toTimestamp(untilMs),
+  });
+}
 
 export const batchRoutes: UseCase<'batchRoutes'> = async (deps, _principal, { params, body }) => {
   if ('keys' in body) {

@@ -8,6 +8,7 @@ import {
   pageQuery,
   systemIdSchema,
   tableNameSchema,
+  timestampSchema,
 } from '../primitives.ts';
 import type { Call } from './call.ts';
 
@@ -20,11 +21,17 @@ export const routeCalls = {
     method: 'GET',
     path: '/routes/{table}',
     resource: 'routes',
-    summary: 'The route of a key',
+    summary: 'The route of a key, now or at a time that has passed',
     callers: ['admin', 'node'],
     params: tableParams,
-    query: z.strictObject({ key: keySchema }),
-    response: routeSchema,
+    query: z.strictObject({ key: keySchema, at: timestampSchema.optional() }),
+    /** With `at`: the route as it was then. Addresses are those that the nodes have now; `sync_status` is that of the last change of the route. */
+    response: routeSchema.extend({
+      at: timestampSchema.optional(),
+      leader_since: timestampSchema.optional(),
+      /** When the route changed next; null: it is still so. */
+      until: timestampSchema.nullable().optional(),
+    }),
   },
   batchRoutes: {
     method: 'POST',
