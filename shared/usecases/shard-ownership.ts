@@ -12,6 +12,7 @@ import { ownerOf } from '../domain/shard.ts';
 import type { ShardDescriptor } from '../domain/shard.ts';
 import type { Deps, Principal, Stored } from '../ports.ts';
 import { changeDescriptor } from './descriptor-change.ts';
+import type { ChangedBy } from './descriptor-change.ts';
 
 /** Structural ownership of shards by operations (I-9, I-10): claimed, given back, and taken back from operations that ended. */
 
@@ -23,15 +24,17 @@ const CONCURRENCY = 8;
 
 /**
  * Makes the operation that `state` names the owner of an ACTIVE shard; the answer is the shard as it is then. Idempotent: an owner of the same kind
- * gets the shard as it is. `state` may be made from the shard. Errors: SHARD_BUSY (names the owner), SHARD_NOT_FOUND, CONFLICT.
+ * gets the shard as it is. `state` may be made from the shard; `checks` hold in the same transaction. Errors: SHARD_BUSY (names the owner), SHARD_NOT_FOUND, CONFLICT.
  */
 export async function claimShard(
   deps: Deps,
   principal: Principal,
   shardId: ShardId,
   state: OwnedState | ((shard: ShardDescriptor) => OwnedState),
+  checks: ChangedBy['checks'] = () => [],
 ): Promise<Result<ShardDescriptor, Fault>> {
-  const changed = await changeDescriptor<Fault>(deps, shardId, { principal, action: 'SHARD_CLAIMED' }, (shard) => {
+  const by = { principal, action: 'SHARD_CLAIMED', checks } as const;
+  const changed = await changeDescriptor<Fault>(deps, shardId, by, (shard) => {
     const decided = claim(shard, typeof state === 'function' ? state(shard) : state);
     return decided.ok ? decided : err(shardBusy(shardId, decided.error));
   });

@@ -1,5 +1,6 @@
 import { encodedKey, replicaId, shardId, tableName } from '../../shared/domain/ids.ts';
 import { decodeKey } from '../../shared/domain/keys.ts';
+import { hasEnded } from '../../shared/domain/operation.ts';
 import type { OperationRecord } from '../../shared/domain/records.ts';
 import { assertNever } from '../../shared/domain/result.ts';
 import { inSyncReplicas } from '../../shared/domain/shard.ts';
@@ -8,10 +9,11 @@ import { commitSplit, splittingState } from '../../shared/domain/split.ts';
 import type { CommandDraft, Deps, LocatedShard } from '../../shared/ports.ts';
 import { SYSTEM } from '../../shared/usecases/principal.ts';
 import { claimShard, releaseShard } from '../../shared/usecases/shard-ownership.ts';
-import { DONE, endRolledBack, failWith, fieldsOf, saveOperation, textOf } from '../step.ts';
+import { DONE, endRolledBack, endWait, failWith, fieldsOf, saveOperation, textOf } from '../step.ts';
 import type { OperationMachine, StepFunction, StepResult } from '../step.ts';
 import { draft, liveNodes, sendAndWait } from '../table-shards.ts';
-import { commitParts, countChild } from './commit.ts';
+import { endCounted } from '../shard-count.ts';
+import { commitParts } from './commit.ts';
 import { load, save, stateOf } from './work.ts';
 import type { Work } from './work.ts';
 
@@ -46,19 +48,64 @@ async function giveUp(deps: Deps, work: Work, code: string, message: string): Pr
   return { next: 'roll-back' };
 }
 
+/**
+ * The answer of a step that is not at hand: invoked twice, or so late that the operation is in another phase or being undone. It has no
+ * effect any more. Null: it is at hand.
+ */
+function replayed({ operation, state }: Work, tag: keyof typeof AT_HAND): StepResult | null {
+  if (hasEnded(operation.value)) return DONE;
+  if (operation.value.undoing && state.childShardId === null) return { next: 'roll-back' };
+  if (AT_HAND[tag] === state.phase) return null;
+  const tags = ANSWERS[tag];
+  return { next: tags.find((next) => next === state.phase) ?? tags.at(-1) ?? DONE.next };
+}
+
+/** The phase in which a step has something to do. */
+const AT_HAND = {
+  claim: 'claim',
+  'await-key': 'await-key',
+  prepare: 'prepare',
+  commit: 'prepare',
+  apply: 'apply',
+} as const;
+
+/** Tags of each step, the usual way on last. */
+const ANSWERS: Readonly<Record<keyof typeof AT_HAND, readonly string[]>> = {
+  claim: ['await-key', 'prepare'],
+  'await-key': ['await-key', 'prepare'],
+  prepare: ['acknowledged'],
+  commit: ['commit', 'prepare', 'apply'],
+  apply: ['acknowledged'],
+};
+
 const claim: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
+  const late = replayed(work, 'claim');
+  if (late !== null) return late;
   const asked = fieldsOf(work.operation.value.input)['split_key'];
-  const claimed = await claimShard(deps, BY, work.shardId, (shard) =>
-    splittingState(
-      shard,
+  const claimed = await claimShard(
+    deps,
+    BY,
+    work.shardId,
+    (shard) =>
+      splittingState(
+        shard,
+        {
+          operationId: input.operationId,
+          splitKey: typeof asked === 'string' ? encodedKey(asked) : null,
+          childShardId: shardId(`shard-${deps.random.hex(SHARD_ID_BYTES)}`),
+        },
+        () => replicaId(`rep-${deps.random.hex(REPLICA_ID_BYTES)}`),
+      ),
+    // A run that comes late must not take the shard again after its operation went on.
+    () => [
       {
-        operationId: input.operationId,
-        splitKey: typeof asked === 'string' ? encodedKey(asked) : null,
-        childShardId: shardId(`shard-${deps.random.hex(SHARD_ID_BYTES)}`),
+        kind: 'check',
+        entity: 'operation',
+        id: { operationId: input.operationId },
+        when: [{ kind: 'revision', is: work.operation.revision }],
       },
-      () => replicaId(`rep-${deps.random.hex(REPLICA_ID_BYTES)}`),
-    ),
+    ],
   );
   if (!claimed.ok) return giveUp(deps, work, claimed.error.code, claimed.error.message);
   const { state } = claimed.value;
@@ -74,6 +121,8 @@ const claim: StepFunction = async (deps, input) => {
 /** The leader proposes the key by a report (reports.ts); here it is only waited for. */
 const awaitKey: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
+  const late = replayed(work, 'await-key');
+  if (late !== null) return late;
   const located = await owned(deps, work);
   if (located === null)
     return giveUp(
@@ -109,6 +158,8 @@ const awaitKey: StepFunction = async (deps, input) => {
 /** Waits until every IN_SYNC copy holds the intent durably and can fork at a moment's notice. */
 const prepare: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
+  const late = replayed(work, 'prepare');
+  if (late !== null) return endWait(deps, input, late);
   const located = await owned(deps, work);
   if (located === null) throw new Error(`operation ${input.operationId} lost shard ${work.shardId}`);
   const { shard } = located;
@@ -131,7 +182,8 @@ const prepare: StepFunction = async (deps, input) => {
 /** One transaction: parent, child, directory, the operation's own record, event. From here on nothing can be undone. */
 const commit: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
-  if (work.state.childShardId !== null) return { next: 'apply' }; // replayed
+  const late = replayed(work, 'commit');
+  if (late !== null) return late;
   for (let attempt = 0; attempt < COMMIT_ATTEMPTS_MAX; attempt++) {
     const located = await owned(deps, work);
     if (located === null) throw new Error(`operation ${input.operationId} lost shard ${work.shardId}`);
@@ -172,6 +224,8 @@ async function parts(deps: Deps, work: Work): Promise<{ parent: ShardDescriptor;
  */
 const apply: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
+  const late = replayed(work, 'apply');
+  if (late !== null) return endWait(deps, input, late);
   const present = await parts(deps, work);
   const members = present === null ? [] : present.parent.replicas;
   const live = await liveNodes(
@@ -196,14 +250,16 @@ const apply: StepFunction = async (deps, input) => {
 
 const finish: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
+  if (hasEnded(work.operation.value)) return DONE;
   const table = tableName(textOf(fieldsOf(work.operation.value.input), 'table'));
-  await countChild(deps, table, work.operation);
+  await endCounted(deps, table, work.operation, { shards: 1, detail: 'split' });
   return DONE;
 };
 
 /** Before the commit the shard is given back and its copies forget the intent; after it only forward. */
 const rollBack: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
+  if (hasEnded(work.operation.value)) return DONE;
   if (work.state.childShardId !== null) return { next: 'finish' };
   const released = await releaseShard(deps, BY, work.shardId, input.operationId);
   if (!released.ok) throw new Error(released.error.message);
@@ -236,13 +292,6 @@ export const machine: OperationMachine = {
     'roll-back': rollBack,
     fail,
   },
-  answers: {
-    claim: ['await-key', 'prepare'],
-    'await-key': ['await-key', 'prepare'],
-    prepare: ['acknowledged'],
-    commit: ['commit', 'prepare', 'apply'],
-    apply: ['acknowledged'],
-    'roll-back': ['finish'],
-  },
+  answers: { ...ANSWERS, 'roll-back': ['finish'] },
   resume,
 };

@@ -102,7 +102,10 @@ export const operations: Readonly<Record<string, Judged>> = {
       const found = shards.map(({ startKey, epoch }) => `${startKey}/${epoch}`).join(' ');
       return [
         ...expectThat(found === '/1 d/2 h/1', `shards ${found}`),
-        ...expectThat((await tableOf(world))?.shardCount === 3, 'the table counts its shards wrongly'),
+        ...expectThat(
+          (await tableOf(world))?.shardCount === 3,
+          `the table counts ${(await tableOf(world))?.shardCount} shards`,
+        ),
         ...(await expectOneOperation(world, 'split-shard', 1)),
       ];
     },
