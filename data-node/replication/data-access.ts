@@ -33,6 +33,12 @@ const THROTTLE_RETRY_MS = 100;
 /** A data token for every table. */
 const ALL_TABLES = '*';
 
+const NO_LEASE: Refusal = {
+  code: 'NO_LEASE',
+  message: 'the node has no valid lease, and not every follower confirms that it leads',
+  retryAfterMs: RETRY_AFTER_LEASE_MS,
+};
+
 interface Serving {
   readonly replica: ShardReplica;
   readonly leadership: Leadership;
@@ -67,9 +73,9 @@ export class DataAccess {
     try {
       switch (data.verb) {
         case 'get':
-          return this.read(data, fromMs, (serving) => this.get(serving, data.request.key));
+          return await this.read(data, fromMs, (serving) => this.get(serving, data.request.key));
         case 'scan':
-          return this.read(data, fromMs, (serving) => this.scan(serving, data.request));
+          return await this.read(data, fromMs, (serving) => this.scan(serving, data.request));
         case 'put':
         case 'delete':
         case 'batch':
@@ -82,20 +88,31 @@ export class DataAccess {
     }
   }
 
-  /** Reads committed state, then checks that the node may still answer (R5). */
-  private read<T extends Json>(
+  /**
+   * Reads committed state, then checks that the node may still answer (R5). Without a lease the followers are asked first (E5): what
+   * is read after their answers holds every write that was acknowledged before the request came.
+   */
+  private async read<T extends Json>(
     { request }: DataRequest,
     fromMs: number,
     look: (serving: Serving) => Result<T, Refusal>,
-  ): Result<T, Refusal> {
-    const serving = this.serving(request);
+  ): Promise<Result<T, Refusal>> {
+    const first = this.serving(request);
+    if (!first.ok) return first;
+    const { leadership } = first.value;
+    const confirmedMs = leadership.entitled() ? null : await leadership.confirmed();
+    if (confirmedMs === null && !leadership.entitled()) return err(NO_LEASE);
+    // The shard may have changed while the followers were asked; its leader must still be the one that they confirmed.
+    const serving = confirmedMs === null ? first : this.serving(request);
     if (!serving.ok) return serving;
+    if (serving.value.leadership !== leadership) return err(NO_LEASE);
     const result = look(serving.value);
     serving.value.replica.load.busy(this.context.env.clock.monotonicMs() - fromMs);
     // The moment that counts is the check's: a process frozen right after it answers late, but what was true then.
-    const checkedMs = this.context.env.clock.monotonicMs();
+    const checkedMs = confirmedMs ?? this.context.env.clock.monotonicMs();
     const barred = this.barred(serving.value);
     if (barred !== null) return err(barred);
+    if (confirmedMs === null && !leadership.entitled()) return err(NO_LEASE);
     if (result.ok) this.observe('READ', serving.value, fromMs, checkedMs);
     return result;
   }
@@ -244,12 +261,7 @@ export class DataAccess {
         return { code: 'NOT_LEADER', message: 'the leadership has ended', route: null, retryAfterMs: RETRY_SOON_MS };
       case 'SERVING':
       case 'STEPPING_DOWN':
-        if (leadership.entitled()) return null;
-        return {
-          code: 'NO_LEASE',
-          message: 'the node has no valid lease and has stopped serving',
-          retryAfterMs: RETRY_AFTER_LEASE_MS,
-        };
+        return leadership.stands() ? null : NO_LEASE;
     }
   }
 

@@ -13,6 +13,7 @@ import { appendWrite, notLeading, takeUpEpoch } from './leader-log.ts';
 import { PeerLink } from './peer-link.ts';
 import type { LinkOwner } from './peer-link.ts';
 import { nextProposal } from './proposals.ts';
+import { ReadRounds } from './read-rounds.ts';
 import type { ShardReplica } from './shard-replica.ts';
 import { sameBounds } from './splits.ts';
 import type { Proposal } from './proposals.ts';
@@ -49,6 +50,7 @@ export class Leadership implements LinkOwner {
   private readonly replicaId: string;
   private readonly links = new Map<string, PeerLink>();
   private readonly waiters: WriteWaiters;
+  private readonly rounds: ReadRounds;
   private readonly heirs: Heirs;
   private readonly pins = new Set<{ readonly seq: number }>();
   private current: WireDescriptor;
@@ -76,6 +78,7 @@ export class Leadership implements LinkOwner {
     this.replicaId = descriptor.leader.replica_id;
     this.current = descriptor;
     this.waiters = new WriteWaiters(context.env.timers);
+    this.rounds = new ReadRounds(context.env.timers);
     this.heirs = new Heirs(context.env.clock);
   }
 
@@ -101,6 +104,32 @@ export class Leadership implements LinkOwner {
     if (!this.context.selfFencing) return this.phase !== 'ENDED';
     const registration = this.context.lease.registration();
     return this.phase !== 'ENDED' && registration?.nodeEpoch === this.nodeEpoch && this.context.lease.held();
+  }
+
+  /**
+   * True while the term is one of the node's present registration, under a lease or not. Without one every answer needs a round of
+   * confirmations (E5), and nothing is proposed.
+   */
+  stands(): boolean {
+    if (!this.context.selfFencing) return this.phase !== 'ENDED';
+    return this.phase !== 'ENDED' && this.context.lease.registration()?.nodeEpoch === this.nodeEpoch;
+  }
+
+  /**
+   * E5: asks every member of the ack set whether this is still the newest epoch that it knows. Answers a moment since the call in
+   * which it was (monotonic ms); null if a member did not confirm within `ackTimeoutMs`.
+   */
+  async confirmed(): Promise<number | null> {
+    const confirmed = this.rounds.begin(this.context.tuning.ackTimeoutMs);
+    for (const link of this.links.values()) link.wake();
+    this.progressed();
+    const atMs = await confirmed;
+    return this.stands() ? atMs : null;
+  }
+
+  /** The newest round of confirmations that began. */
+  round(): number {
+    return this.rounds.present();
   }
 
   /**
@@ -192,7 +221,13 @@ export class Leadership implements LinkOwner {
   /** Writes through the log. The entry is durable here before it is sent anywhere. */
   async write(write: ClientWrite): Promise<WriteOutcome> {
     const { commits, tuning } = this.context;
-    if (!this.entitled()) return { kind: 'REFUSED', code: 'NO_LEASE', message: 'the node has no valid lease' };
+    // E5: refused at once where the followers can't be reached either, rather than left in doubt.
+    if (!this.entitled() && (await this.confirmed()) === null)
+      return {
+        kind: 'REFUSED',
+        code: 'NO_LEASE',
+        message: 'the node has no valid lease, and not every follower confirms',
+      };
     const deadlineMs = this.context.env.clock.monotonicMs() + tuning.writeTimeoutMs;
     const appended = await commits.submit((tx) => {
       if (this.phase !== 'SERVING') return notLeading;
@@ -225,7 +260,11 @@ export class Leadership implements LinkOwner {
   progressed(): void {
     if (this.phase === 'ENDED') return;
     const { ackedSeq, members } = ackState(this.durableSeq, this.links.values());
-    if (members >= this.current.min_in_sync) this.acknowledge(ackedSeq);
+    const nowMs = this.context.env.clock.monotonicMs();
+    if (members >= this.current.min_in_sync) {
+      this.acknowledge(ackedSeq);
+      this.rounds.confirm(this.links.values(), nowMs);
+    }
     if (this.phase !== 'STEPPING_DOWN') this.propose();
   }
 
@@ -236,8 +275,18 @@ export class Leadership implements LinkOwner {
       this.announce('SERVING');
     }
     if (this.waiters.size === 0) return;
-    const checkedMs = this.context.env.clock.monotonicMs();
-    if (this.entitled()) this.waiters.acknowledge(this.committed, checkedMs);
+    const nowMs = this.context.env.clock.monotonicMs();
+    if (this.entitled()) this.waiters.acknowledge(this.committed, nowMs);
+    // E5: every member of the ack set holds what is committed, whoever leads next is one of them, and none of them had promised a
+    // higher epoch when it took the entry.
+    else if (this.stands()) this.waiters.acknowledge(this.committed, this.confirmedSinceMs(nowMs));
+  }
+
+  /** A moment in which no member of the ack set had promised a higher epoch: when the oldest of their newest answers was asked for. */
+  private confirmedSinceMs(nowMs: number): number {
+    let sinceMs = nowMs;
+    for (const link of this.links.values()) if (link.required) sinceMs = Math.min(sinceMs, link.confirmedSentMs);
+    return sinceMs;
   }
 
   deposed(maxEpoch: number): void {
@@ -330,6 +379,7 @@ export class Leadership implements LinkOwner {
     this.ticker?.cancel();
     for (const link of this.links.values()) link.stop();
     this.waiters.endAll();
+    this.rounds.endAll();
     if (announced) this.announce('ENDED');
   }
 

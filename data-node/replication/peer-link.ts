@@ -32,6 +32,8 @@ export interface LinkOwner {
   readonly nodeEpoch: number;
   descriptor(): WireDescriptor;
   commitSeq(): number;
+  /** Newest round of confirmations that began (E5); an append sent now confirms it. */
+  round(): number;
   meta(): ReplicaMeta | undefined;
   /** The follower acknowledged more, or is heard again. */
   progressed(): void;
@@ -63,6 +65,9 @@ export class PeerLink {
   private open: Session | null = null;
   /** The follower's log equals the leader's up to here, durably, as this session told. */
   matchSeq = 0;
+  /** E5: newest round that the follower confirmed, and when that append was sent, monotonic ms. */
+  confirmedRound = 0;
+  confirmedSentMs = -Infinity;
   /** When an answer last found the follower up to date, monotonic ms. */
   lastCaughtUpMs: number;
   /** R1: every acknowledgement needs this replica. Decided by the ack set alone. */
@@ -209,8 +214,11 @@ export class PeerLink {
     });
     const commitSeq = this.owner.commitSeq();
     const dueMs = this.lastSentMs + tuning.heartbeatMs - env.clock.monotonicMs();
-    if (entries.length === 0 && this.matchSeq === meta.last.seq && dueMs > 0) return 'IDLE';
-    this.lastSentMs = env.clock.monotonicMs();
+    const round = this.owner.round();
+    const isIdle = entries.length === 0 && this.matchSeq === meta.last.seq && this.confirmedRound >= round;
+    if (isIdle && dueMs > 0) return 'IDLE';
+    const sentMs = env.clock.monotonicMs();
+    this.lastSentMs = sentMs;
     const prev = { epoch: prevEpoch, seq: this.nextPrevSeq };
     const answer = await callPeer(
       peers,
@@ -238,6 +246,8 @@ export class PeerLink {
       return 'FAILED';
     }
     this.matchSeq = sentSeq;
+    this.confirmedRound = round;
+    this.confirmedSentMs = sentMs;
     this.nextPrevSeq = sentSeq;
     // Up to date as of the moment of sending: under a steady load a newer entry is always on its way.
     if (sentSeq >= meta.last.seq) this.lastCaughtUpMs = env.clock.monotonicMs();
