@@ -8,7 +8,7 @@ import { reasonsInWords, waveState, waveStateJson, withReason } from '../shared/
 import type { WaveState } from '../shared/domain/waves/state.ts';
 import type { Change, Deps, Stored } from '../shared/ports.ts';
 import { DONE, endRolledBack, failWith, loadOperation, saveOperation } from './step.ts';
-import type { OperationMachine, OperationPatch, StepError, StepFunction, StepInput, StepResult } from './step.ts';
+import type { OperationMachine, OperationPatch, StepError, StepFunction, StepResult } from './step.ts';
 import { busyShards, nextPartNumber, notePart, writeParts } from './waves-parts.ts';
 import { cancelParts, pauseParts, resumeParts, settle } from './waves-running.ts';
 import { startParts } from './waves-start.ts';
@@ -76,23 +76,22 @@ type Verdict =
 
 /** The machine of a goal; all of them have the same steps. */
 export function waveMachine(goal: WaveGoal): OperationMachine {
-  const step = (phase: WaveState['phase'], work: typeof planPass): StepFunction =>
-    stepOf(goal, async (deps, _input, operation, state) => {
-      const verdict = await work(deps, goal, operation.value, state);
-      return keep(deps, goal, operation, verdict, phase);
-    });
+  const pass = (phase: WaveState['phase'], work: typeof planPass): StepFunction =>
+    stepOf(phase, async (deps, operation, state) =>
+      keep(deps, goal, operation, await work(deps, goal, operation.value, state), phase),
+    );
   return {
     steps: {
-      plan: step('plan', planPass),
-      execute: step('execute', executePass),
-      finish: stepOf(goal, (deps, _input, operation, state) => finish(deps, goal, operation, state)),
-      'roll-back': stepOf(goal, (deps, _input, operation, state) => rollBack(deps, goal, operation, state)),
+      plan: pass('plan', planPass),
+      execute: pass('execute', executePass),
+      finish: stepOf('finish', (deps, operation, state) => finish(deps, goal, operation, state)),
+      'roll-back': stepOf(null, (deps, operation, state) => rollBack(deps, goal, operation, state)),
       fail: failWith(STOPPED),
     },
     answers: {
       plan: ['plan', 'execute', 'finish'],
       execute: ['execute', 'plan', 'finish'],
-      finish: ['finish', 'plan'],
+      finish: ['finish', 'plan', 'execute'],
       'roll-back': ['roll-back'],
     },
     resume: (operation) => waveState(operation.state).phase,
@@ -100,14 +99,17 @@ export function waveMachine(goal: WaveGoal): OperationMachine {
   };
 }
 
-type Work = (deps: Deps, input: StepInput, operation: Stored<'operation'>, state: WaveState) => Promise<StepResult>;
+type Work = (deps: Deps, operation: Stored<'operation'>, state: WaveState) => Promise<StepResult>;
 
+/** A step that is repeated after its phase is over does nothing: the phase that is on goes on. */
 const stepOf =
-  (_goal: WaveGoal, work: Work): StepFunction =>
+  (phase: WaveState['phase'] | null, work: Work): StepFunction =>
   async (deps, input) => {
     const operation = await loadOperation(deps, input.operationId);
     if (hasEnded(operation.value)) return DONE;
-    return work(deps, input, operation, waveState(operation.value.state));
+    const state = waveState(operation.value.state);
+    if (phase !== null && state.phase !== phase) return { next: state.phase };
+    return work(deps, operation, state);
   };
 
 /** Saves what a pass found, if it is news: every save is an audited change. Names the next step. */

@@ -1,5 +1,4 @@
-import { drainCheckSchema } from '../contracts/api/node-care.ts';
-import type * as z from 'zod';
+import type { DrainCheckAnswer } from '../contracts/api/node-care.ts';
 import { conflict } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
 import { nodeId } from '../domain/ids.ts';
@@ -20,7 +19,6 @@ import type { UseCase } from './types.ts';
 
 /** DRAIN: the node stays, cordoned. DECOMMISSION: it leaves the cluster. LEADERS: only its leaderships go. */
 export type DrainMode = 'DRAIN' | 'DECOMMISSION' | 'LEADERS';
-export type DrainCheckAnswer = z.infer<typeof drainCheckSchema>;
 
 export const drainSlot = (node: NodeId): string => `drain-node:${node}`;
 

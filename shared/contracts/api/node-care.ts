@@ -27,6 +27,8 @@ export const drainCheckSchema = z.object({
   ),
 });
 
+export type DrainCheckAnswer = z.infer<typeof drainCheckSchema>;
+
 const started = z.object({
   status: z.literal('success'),
   message: z.string(),
