@@ -9,7 +9,7 @@ import { commitSplit, splittingState } from '../../shared/domain/split.ts';
 import type { CommandDraft, Deps, LocatedShard } from '../../shared/ports.ts';
 import { SYSTEM } from '../../shared/usecases/principal.ts';
 import { claimShard, releaseShard } from '../../shared/usecases/shard-ownership.ts';
-import { DONE, endRolledBack, endWait, failWith, fieldsOf, saveOperation, textOf } from '../step.ts';
+import { ACKNOWLEDGED, DONE, endRolledBack, endWait, failWith, fieldsOf, saveOperation, textOf } from '../step.ts';
 import type { OperationMachine, StepFunction, StepResult } from '../step.ts';
 import { draft, liveNodes, sendAndWait } from '../table-shards.ts';
 import { endCounted } from '../shard-count.ts';
@@ -176,7 +176,7 @@ const prepare: StepFunction = async (deps, input) => {
     input,
     members.map((member) => draft('prepare_split', shard, member)),
   );
-  return { next: 'commit' };
+  return ACKNOWLEDGED;
 };
 
 /** One transaction: parent, child, directory, the operation's own record, event. From here on nothing can be undone. */
@@ -245,7 +245,7 @@ const apply: StepFunction = async (deps, input) => {
   });
   await deps.commands.send(told(false));
   await sendAndWait(deps, input, awaited);
-  return { next: 'finish' };
+  return ACKNOWLEDGED;
 };
 
 const finish: StepFunction = async (deps, input) => {
