@@ -16,6 +16,11 @@ export const stateMachines = [
     folder: 'split-shard',
     summary: 'Divides a shard in two: every copy prepares, one commit, the nodes fork',
   },
+  {
+    type: 'merge-shards',
+    folder: 'merge-shards',
+    summary: 'Makes one shard of two neighbours: brought to the same nodes, sealed, one commit, the nodes join',
+  },
   { type: 'rebalance', folder: 'rebalance', summary: 'Evens out replicas, bytes, load and leaders over the nodes' },
   { type: 'drain-node', folder: 'drain-node', summary: 'Moves everything off a node; a decommissioned one then leaves' },
   { type: 'repair-shards', folder: 'repair-shards', summary: 'Makes the replicas of lost nodes anew on others' },

@@ -123,6 +123,7 @@ export const OPERATION_TYPES = [
   'delete-table',
   'move-replica',
   'split-shard',
+  'merge-shards',
   'rebalance',
   'drain-node',
   'repair-shards',

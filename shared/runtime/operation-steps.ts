@@ -5,6 +5,7 @@ import { BEGIN } from '../domain/operation.ts';
 import { Bug } from '../domain/result.ts';
 import * as createTable from '../../state-machines/create-table/steps.ts';
 import * as deleteTable from '../../state-machines/delete-table/steps.ts';
+import * as mergeShards from '../../state-machines/merge-shards/steps.ts';
 import * as moveReplica from '../../state-machines/move-replica/steps.ts';
 import * as splitShard from '../../state-machines/split-shard/steps.ts';
 import * as changeReplicationFactor from '../../state-machines/change-replication-factor/steps.ts';
@@ -22,6 +23,7 @@ export const machines = {
   'delete-table': deleteTable.machine,
   'move-replica': moveReplica.machine,
   'split-shard': splitShard.machine,
+  'merge-shards': mergeShards.machine,
   rebalance: rebalance.machine,
   'drain-node': drainNode.machine,
   'repair-shards': repairShards.machine,

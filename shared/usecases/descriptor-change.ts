@@ -27,6 +27,7 @@ export type DescriptorAction =
   | 'SHARD_RELEASED'
   | 'SPLIT_KEY_CHOSEN'
   | 'SPLIT_KEY_NOT_FOUND'
+  | 'MERGE_ABORTED'
   | 'LEADER_ELECTED_UNCLEAN'
   | 'QUORUM_SHRUNK'
   | 'RECOVERY_CLOSED';

@@ -17,6 +17,25 @@ export const splitPlanSchema = z.strictObject({
 });
 export type SplitPlan = z.infer<typeof splitPlanSchema>;
 
+/** What a merge will do, made from both shards at these generations; a start that is given it applies to exactly these, or is refused. */
+export const mergePlanSchema = z.strictObject({
+  /** The left one, which stays. */
+  shard_id: systemIdSchema,
+  /** The right one, which is absorbed. */
+  with_shard_id: systemIdSchema,
+  generation: counterSchema,
+  with_generation: counterSchema,
+  /** Nodes of the merged shard. */
+  nodes: z.array(nodeIdSchema),
+  /** What is moved first, so that both are on the same nodes. */
+  moves: z.array(
+    z.strictObject({ shard_id: systemIdSchema, add: z.array(nodeIdSchema), remove: z.array(nodeIdSchema) }),
+  ),
+  /** One of the leaderships goes to the other's node first. */
+  transfers_leader: z.boolean(),
+});
+export type MergePlan = z.infer<typeof mergePlanSchema>;
+
 const started = {
   status: z.literal('success'),
   message: z.string(),
@@ -44,5 +63,25 @@ export const splitMergeCalls = {
       plan: splitPlanSchema.optional(),
     }),
     response: z.object({ ...started, plan: splitPlanSchema }),
+  },
+  mergeShards: {
+    method: 'POST',
+    path: '/shards/{shard_id}/merge',
+    resource: 'shards',
+    summary: 'Merge a shard with a neighbour: copies brought to the same nodes, then one commit',
+    callers: ['admin'],
+    idempotent: true,
+    params: shardParams,
+    body: z.strictObject({
+      /** A neighbour on either side; the right one when it is left out. */
+      with_shard_id: systemIdSchema.optional(),
+      /** Precondition: the generation of the shard in the path. */
+      generation: counterSchema.optional(),
+      /** Answers the plan and changes nothing. */
+      dry_run: z.boolean().optional(),
+      /** Applies exactly this plan of a dry run; refused with PLAN_STALE when one of the shards has changed since. */
+      plan: mergePlanSchema.optional(),
+    }),
+    response: z.object({ ...started, with_shard_id: systemIdSchema, plan: mergePlanSchema }),
   },
 } as const satisfies Record<string, Call>;

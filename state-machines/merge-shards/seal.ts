@@ -1,0 +1,172 @@
+import { commitMerge, mergeObstacle } from '../../shared/domain/merge.ts';
+import type { ShardDescriptor } from '../../shared/domain/shard.ts';
+import type { Receipt } from '../../shared/domain/transfer.ts';
+import { StoreError } from '../../shared/ports.ts';
+import type { Deps } from '../../shared/ports.ts';
+import { ownershipWrites } from '../../shared/usecases/descriptor-change.ts';
+import { principalName } from '../../shared/usecases/principal.ts';
+import { saveOperation } from '../step.ts';
+import type { StepFunction } from '../step.ts';
+import { draft } from '../table-shards.ts';
+import { again, BY, giveUp, goTo, load, ownsSide, partsChanged, sidesOf, stateJson } from './work.ts';
+import type { Sides, Work } from './work.ts';
+
+/**
+ * Seal and commit, in one step, because neither part takes writes in between (S2): usually a few tens of milliseconds. A step that dies
+ * there is repeated after a second and finds the same seals; after SEALED_MS_MAX, or at the first seal that is missing, the operation
+ * gives up, and the abort is a transfer back at epoch + 1 (E2). Without any of that the followers report a silent leader after 5 s.
+ */
+export const SEALED_MS_MAX = 5_000;
+
+/** A leader whose followers lag refuses to be sealed and goes on serving: asked again so often, once a second. */
+const REFUSALS_MAX = 30;
+/** Attempts of the commit against other changes of the same pages. */
+const COMMIT_ATTEMPTS_MAX = 8;
+const CONFLICT_PAUSE_MS = 10;
+
+export const seal: StepFunction = async (deps, input) => {
+  const loaded = await load(deps, input);
+  if (loaded.state.committed) return { next: 'apply' }; // replayed
+  const sides = await sidesOf(deps, loaded);
+  if (sides === null || !ownsSide(loaded, sides.left.shard) || !ownsSide(loaded, sides.right.shard))
+    return partsChanged(deps, loaded);
+  if (mergeObstacle(sides.left.shard, sides.right.shard) !== null)
+    return goTo(deps, loaded, 'lead', 'a leadership moved');
+  const work = await noteSealing(deps, loaded);
+  const startedMs = work.operation.value.updatedAtMs;
+  const sealed = await sealBoth(deps, sides);
+  if (sealed.kind === 'REFUSED' && !loaded.state.sealing) {
+    const refusals = work.state.refusals + 1;
+    if (refusals > REFUSALS_MAX) return notSealed(deps, work, sealed.why);
+    return again(deps, work, { seconds: 1, on: sealed.why, patch: { refusals, sealing: false } });
+  }
+  // Refused now, but an earlier run of the step may have had its seal.
+  if (sealed.kind !== 'SEALED') return notSealed(deps, work, sealed.why);
+  for (let attempt = 0; attempt < COMMIT_ATTEMPTS_MAX; attempt++) {
+    if (deps.clock.wallMs() - startedMs > SEALED_MS_MAX) return notSealed(deps, work, 'the commit came too late');
+    const committed = await commitSides(deps, work, sides, sealed.receipts);
+    if (typeof committed !== 'string') {
+      // The nodes are told at once; the next step waits for them.
+      await deps.commands.send(committed.replicas.map((member) => draft('apply_merge', committed, member)));
+      return { next: 'apply' };
+    }
+    if (committed === 'PARTS_CHANGED') return notSealed(deps, work, 'a shard changed meanwhile');
+    await deps.timers.sleep(CONFLICT_PAUSE_MS * 2 ** attempt * (0.5 + deps.random.next()));
+  }
+  return notSealed(deps, work, 'the pages of the directory kept changing');
+};
+
+const notSealed = (deps: Deps, work: Work, why: string) =>
+  giveUp(
+    deps,
+    work,
+    'NOT_SEALED',
+    `Shards ${work.leftId} and ${work.rightId} were not merged: ${why}. Both serve on as they were; try again.`,
+  );
+
+/** Durable before any seal is sent: whoever undoes this knows that a leader may have promised not to lead any more. */
+async function noteSealing(deps: Deps, work: Work): Promise<Work> {
+  if (work.state.sealing) return work;
+  const state = { ...work.state, sealing: true };
+  const operation = await saveOperation(
+    deps,
+    work.operation,
+    { state: stateJson(state), waitingOn: null },
+    { name: 'seal', detail: 'sealing' },
+  );
+  return { ...work, operation, state };
+}
+
+type Sealed =
+  | { readonly kind: 'SEALED'; readonly receipts: { readonly left: Receipt; readonly right: Receipt } }
+  /** Neither is sealed: both go on serving. */
+  | { readonly kind: 'REFUSED'; readonly why: string }
+  /** One is sealed, or may be. */
+  | { readonly kind: 'HALF'; readonly why: string };
+
+/** The left one first: if its leader refuses, nothing happened at all. */
+async function sealBoth(deps: Deps, { left, right }: Sides): Promise<Sealed> {
+  const first = await sealOne(deps, left.shard);
+  if (first.kind !== 'SEALED') return { kind: first.kind === 'REFUSED' ? 'REFUSED' : 'HALF', why: first.why };
+  const second = await sealOne(deps, right.shard);
+  if (second.kind !== 'SEALED') return { kind: 'HALF', why: second.why };
+  return { kind: 'SEALED', receipts: { left: first.receipt, right: second.receipt } };
+}
+
+async function sealOne(
+  deps: Deps,
+  shard: ShardDescriptor,
+): Promise<
+  | { readonly kind: 'SEALED'; readonly receipt: Receipt }
+  | { readonly kind: 'REFUSED' | 'UNKNOWN'; readonly why: string }
+> {
+  const { replicaId, nodeId } = shard.leader;
+  const [answer] = await deps.commands.send([draft('seal_merge', shard, shard.leader)]);
+  if (answer === undefined || answer.outcome === 'QUEUED')
+    return { kind: 'UNKNOWN', why: `node ${nodeId} did not answer` };
+  if (answer.outcome === 'REFUSED')
+    return { kind: 'REFUSED', why: `node ${nodeId} did not seal ${shard.shardId}: ${answer.message}` };
+  if (answer.receipt?.sealed === undefined) return { kind: 'UNKNOWN', why: `node ${nodeId} gave no receipt` };
+  return { kind: 'SEALED', receipt: { replicaId, ...answer.receipt } };
+}
+
+/** One transaction: the merged shard, the directory, both ownerships, the operation's own record, event. From here on nothing can be undone. */
+async function commitSides(
+  deps: Deps,
+  work: Work,
+  shown: Sides,
+  receipts: { readonly left: Receipt; readonly right: Receipt },
+): Promise<ShardDescriptor | 'AGAIN' | 'PARTS_CHANGED'> {
+  const sides = await sidesOf(deps, work);
+  if (sides === null) return 'PARTS_CHANGED';
+  const { operationId } = work.operation.value;
+  const { left, right } = sides;
+  const decided = commitMerge(left.shard, right.shard, {
+    operationId,
+    receipts,
+    sinceGeneration: { left: shown.left.shard.generation, right: shown.right.shard.generation },
+    nowMs: deps.clock.wallMs(),
+  });
+  if (!decided.ok) return 'PARTS_CHANGED';
+  const merged = decided.value;
+  const audit = { principal: principalName(BY), action: 'SHARDS_MERGED' };
+  const change = await deps.directory.mergeWrites(sides, merged, audit);
+  if (change === 'RACED') return 'AGAIN';
+  const detail = {
+    operation_id: operationId,
+    shard_id: merged.shardId,
+    absorbed: right.shard.shardId,
+    border_key: right.shard.startKey,
+    table: merged.table,
+  };
+  const entry = { ...audit, detail: { ...detail, epoch: merged.epoch, leader: merged.leader.nodeId } };
+  try {
+    await saveOperation(
+      deps,
+      work.operation,
+      {
+        state: stateJson({ ...work.state, phase: 'apply', polls: 0, committed: true }),
+        waitingOn: `copies on ${merged.replicas.map(({ nodeId }) => nodeId).join(', ')} to be joined`,
+        cancellable: false,
+      },
+      { name: 'commit', detail: `${right.shard.shardId} into ${merged.shardId}` },
+      {
+        writes: [
+          ...change.writes,
+          ...ownershipWrites(deps, left.shard, merged),
+          ...ownershipWrites(deps, right.shard, null),
+        ],
+        audit: [
+          ...change.audit,
+          { ...entry, entity: `shard:${merged.shardId}`, number: merged.generation },
+          { ...entry, entity: `shard:${right.shard.shardId}`, number: right.shard.generation + 1 },
+        ],
+        events: [{ eventType: 'SHARDS_MERGED', payload: detail }],
+      },
+    );
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'TRANSACTION_CONFLICT') return 'AGAIN';
+    throw error;
+  }
+  return merged;
+}
