@@ -60,7 +60,10 @@ export async function openCloud({ endpoint, outputsFile, stack }: CloudOptions):
       const history = await states.send(
         new GetExecutionHistoryCommand({ executionArn, maxResults: HISTORY_EVENTS_MAX }),
       );
-      return (history.events ?? []).map(({ type }) => type ?? '');
+      return (history.events ?? []).map(({ type, stateEnteredEventDetails: entered }) => ({
+        type: type ?? '',
+        state: entered?.name ?? null,
+      }));
     },
     logOf: (nodeId) => nodes.logOf(nodeId),
     evidence: () => nodes.logs(),

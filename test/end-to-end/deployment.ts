@@ -47,8 +47,14 @@ export interface CloudDeployment extends CommonDeployment {
   readonly event: (type: string, payload: Readonly<Record<string, unknown>>, withinMs: number) => Promise<BusEvent>;
   /** What a data node logged. */
   readonly logOf: (nodeId: string) => string;
-  /** Kinds of the events in an execution's history, in order. */
-  readonly executionHistory: (executionArn: string) => Promise<readonly string[]>;
+  /** The events of an execution's history, in order. */
+  readonly executionHistory: (executionArn: string) => Promise<readonly ExecutionEvent[]>;
+}
+
+export interface ExecutionEvent {
+  readonly type: string;
+  /** The state that was entered; null for other events. */
+  readonly state: string | null;
 }
 
 export type HotEntry = 'heartbeat' | 'routes';

@@ -7,6 +7,7 @@ import { operationCalls } from '../../shared/contracts/api/operations.ts';
 import { shardCalls } from '../../shared/contracts/api/shards.ts';
 import { systemCalls } from '../../shared/contracts/api/system.ts';
 import type { Deployment } from './deployment.ts';
+import type { Answer } from './http.ts';
 import { eventually } from './waiting.ts';
 
 export type NodeView = z.infer<typeof nodeCalls.listNodes.response>['nodes'][number];
@@ -21,6 +22,20 @@ const OPERATION_MS_MAX = 180_000;
 const SETTLED_MS_MAX = 180_000;
 /** For one row, a failover included. */
 const ROW_MS_MAX = 180_000;
+
+/** A node of this run without a replica of the shard. */
+export function elsewhere({ deployment }: World, shard: ShardView): string {
+  const found = deployment.nodes.find(({ nodeId }) => !shard.replicas.includes(nodeId));
+  assert.ok(found !== undefined, `a node holds no replica of ${shard.shard_id}`);
+  return found.nodeId;
+}
+
+/** A follower's node. */
+export function otherwise(shard: ShardView): string {
+  const found = shard.replicas.find((nodeId) => nodeId !== shard.leader);
+  assert.ok(found !== undefined, `${shard.shard_id} has a follower`);
+  return found;
+}
 
 /** What cases share: the deployment, calls whose answers are held against the contract, and the rows that must be there. */
 export class World<D extends Deployment = Deployment> {
@@ -65,12 +80,49 @@ export class World<D extends Deployment = Deployment> {
     return shard;
   }
 
-  /** Waits until the operation ends, and wants it to have succeeded. */
-  async succeeded(operationId: string): Promise<OperationView> {
+  /** Ids of the shards with a replica on the node. */
+  async heldBy(nodeId: string): Promise<readonly string[]> {
+    const { shards } = await this.ok(shardCalls.listShards.response, 'GET', `/shards?node=${nodeId}&limit=1000`);
+    return shards.map(({ shard_id }) => shard_id);
+  }
+
+  /** A call as administrator that must not succeed. */
+  async refused(method: string, path: string, body?: unknown): Promise<Answer> {
+    const { call, adminToken: token } = this.deployment;
+    const answer = await call(method, path, { token, ...(body === undefined ? {} : { body }) });
+    assert.ok(answer.status >= 400 && answer.status < 500, `${method} ${path}: ${answer.status}`);
+    return answer;
+  }
+
+  operation(operationId: string): Promise<OperationView> {
+    return this.ok(operationCalls.getOperation.response, 'GET', `/operations/${operationId}`);
+  }
+
+  /** The newest operations that fit the query. */
+  async operations(query: string): Promise<readonly OperationView[]> {
+    return (await this.ok(operationCalls.listOperations.response, 'GET', `/operations?${query}`)).operations;
+  }
+
+  control(operationId: string, verb: 'pause' | 'resume' | 'cancel' | 'redrive'): Promise<OperationView> {
+    return this.ok(operationCalls.getOperation.response, 'POST', `/operations/${operationId}/${verb}`);
+  }
+
+  /** Waits until the operation runs no more; `meanwhile` is done at each look before that, at least once, and must not fail. */
+  async ended(operationId: string, meanwhile?: () => Promise<void>): Promise<OperationView> {
+    const failures: unknown[] = [];
     const operation = await eventually(`operation ${operationId} ends`, OPERATION_MS_MAX, async () => {
-      const seen = await this.ok(operationCalls.getOperation.response, 'GET', `/operations/${operationId}`);
-      return seen.status === 'PENDING' || seen.status === 'RUNNING' ? undefined : seen;
+      await meanwhile?.().catch((error: unknown) => failures.push(error));
+      const seen = await this.operation(operationId);
+      const runs = seen.status === 'PENDING' || seen.status === 'RUNNING';
+      return runs && failures.length === 0 ? undefined : seen;
     });
+    if (failures.length > 0) throw failures[0];
+    return operation;
+  }
+
+  /** Waits for the end as `ended` does, and wants it to be a success. */
+  async succeeded(operationId: string, meanwhile?: () => Promise<void>): Promise<OperationView> {
+    const operation = await this.ended(operationId, meanwhile);
     assert.equal(operation.status, 'SUCCEEDED', JSON.stringify(operation));
     return operation;
   }

@@ -8,10 +8,15 @@ import { doubleLeaders } from './double-leaders.ts';
 import { failover } from './failover.ts';
 import { frozenLeader } from './frozen-leader.ts';
 import { leaderTransfer } from './leader-transfer.ts';
+import { moves } from './moves.ts';
 import { nodes } from './nodes.ts';
+import { operationControl } from './operation-control.ts';
 import { publicCalls } from './public.ts';
+import { routeChanges } from './route-changes.ts';
 import { rows } from './rows.ts';
 import { runnerRestart } from './runner-restart.ts';
+import { splits } from './splits.ts';
+import { structureRefusals } from './structure-refusals.ts';
 import { tables } from './tables.ts';
 import { tokens } from './tokens.ts';
 
@@ -27,6 +32,11 @@ export const cases: readonly Case[] = [
   ...rows,
   ...dataTokens,
   ...leaderTransfer,
+  ...structureRefusals,
+  ...moves,
+  ...operationControl,
+  ...routeChanges,
+  ...splits,
   ...failover,
   ...frozenLeader,
   ...runnerRestart,
