@@ -33,19 +33,25 @@ export class DirectoryLookup {
 
   /**
    * The shard that holds `key`, or null if there is none (no such table, not built yet, or already removed). One strongly
-   * consistent Query when the page is known. A Query alone never proves that there is none: it may see half of a split.
+   * consistent Query when the page is known. A Query alone never proves that there is none: it may see half of a split. Nor does
+   * it prove that the shard it shows still holds the key: `TRANSACTIONAL` answers with what a transactional read showed.
    */
-  async shardAt(tableId: TableId, key: EncodedKey): Promise<LocatedShard | null> {
+  async shardAt(
+    tableId: TableId,
+    key: EncodedKey,
+    reads: 'ONE_QUERY' | 'TRANSACTIONAL' = 'ONE_QUERY',
+  ): Promise<LocatedShard | null> {
+    const queryCounts = reads === 'ONE_QUERY';
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const known = this.#root.find(tableId, key);
       if (known === null) {
         const miss = await this.#miss(tableId, key);
         if (miss === 'NO_SUCH_PAGE') return null;
-        if (miss !== null) return miss;
+        if (miss !== null && queryCounts) return miss;
         continue;
       }
       const seen = await this.#nearest(known.page, key);
-      if (seen !== null && rangeContains(seen.shard, key)) return seen;
+      if (queryCounts && seen !== null && rangeContains(seen.shard, key)) return seen;
       const settled = await this.#settle(tableId, known.page, key, seen);
       if (settled === 'HOLE') return null;
       if (settled !== null) return settled;

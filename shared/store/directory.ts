@@ -22,6 +22,7 @@ import type { PageChangeAudit, PageSplit } from './directory-pages.ts';
 import { removeFirstShards } from './directory-remove.ts';
 import { replaceWrites } from './directory-writes.ts';
 import { BATCH_KEYS_MAX, QUERY_ITEMS_MAX } from './limits.ts';
+import { readSnapshot } from './records.ts';
 import type { RecordsEnvironment } from './records.ts';
 
 /** Store requests of one `resolve` in flight at once: hides latency and leaves the partitions their share. */
@@ -50,8 +51,16 @@ export function createDirectory(
     lookup,
     locate: async (shardId) => {
       const locator = await records.get('locator', { shardId });
-      if (locator === null) return null;
-      const found = await lookup(locator.value.tableId, locator.value.startKey);
+      if (locator !== null) {
+        const { tableId, startKey } = locator.value;
+        const found = await lookup(tableId, startKey);
+        if (found !== null && isShard(found, shardId)) return found;
+      }
+      // A split that is just being committed may have shown its left part and not this one. A node that is told of no right part gives
+      // up its rows (S1), so that only transactional reads may say so.
+      const [settled] = await readSnapshot(store, [{ kind: 'locator', id: { shardId } }]);
+      if (settled === null) return null;
+      const found = await reader.shardAt(settled.value.tableId, settled.value.startKey, 'TRANSACTIONAL');
       return found !== null && isShard(found, shardId) ? found : null;
     },
     scan: (tableId, request) => scan({ records, lookup }, tableId, request),

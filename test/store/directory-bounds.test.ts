@@ -6,7 +6,7 @@ import { inSyncReplicas } from '../../shared/domain/shard.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import { checkTiling } from '../../shared/domain/invariants.ts';
 import type { LocatedShard } from '../../shared/ports.ts';
-import { seededRandom } from '../support/environment.ts';
+import { seededRandom, settled } from '../support/environment.ts';
 import { storeWorld } from '../support/store.ts';
 import type { StoreWorld } from '../support/store.ts';
 import { evenShards, keyOf, tiledTable } from '../support/tiles.ts';
@@ -90,6 +90,26 @@ describe('a split of a shard in the directory', () => {
     }
     const header = await world.records.get('page', { page: middle!.page });
     expect(header?.value).toMatchObject({ count: 4, generation: 2 });
+  });
+
+  test.each([
+    ['its locator is shown late', (pk: string, _sk: string) => pk.includes('child-')],
+    ['the page is shown late', (pk: string, _sk: string) => pk.startsWith('P#')],
+    ['only the left part is there', (_pk: string, sk: string) => sk !== `K#${keyOf(1)}`],
+  ])('is never half there for who asks for the child: %s', async (_what, isLate) => {
+    await world.directory.append(tiledTable, evenShards(3), by);
+    const [, middle] = await scan();
+    const parts = partsOf(middle!, `${keyOf(1)}x`);
+    const change = await world.directory.splitWrites(middle!, parts, by);
+    if (typeof change === 'string') throw new Error(change);
+    world.faults.use((call) =>
+      call.method === 'transact' ? { delayAfterMs: 10 } : { seesBefore: ({ pk, sk }) => isLate(pk, sk) },
+    );
+    const committing = world.records.commit({ ...change, events: [] });
+    await settled();
+    expect((await world.directory.locate(parts.child.shardId))?.shard).toEqual(parts.child);
+    await world.timers.advance(10);
+    expect((await committing).ok).toBe(true);
   });
 
   test('of a changed descriptor, or in a changed page, does not commit', async () => {
