@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { runColdstart } from './coldstart.ts';
 import { runFailover } from './failover.ts';
 import { runPlan } from './plan.ts';
+import { runSplit } from './split.ts';
 import { runRouteCache } from './route-cache.ts';
 
 /**
@@ -14,6 +15,7 @@ const USAGE = `Usage: npm run bench -- NAME [options] [--json]
   failover        kills and freezes leaders' nodes under load
   coldstart       sizes of the Lambda functions' bundles, and how long they take to load
   route-cache     look-ups in the client's route cache
+  split           splits a large shard again and again under load
   plan            plans a rebalance of 10,000 nodes and 1,000,000 shards
 
   --json          the figures as one JSON object in the last line
@@ -22,6 +24,11 @@ Options of failover:
   --profile NAME  lease profile (default: fast)
   --kills N       kills that count (default: 20)
   --control N     stops in the control run without self-fencing, which must show double leaders (default: 3; 0: none)
+
+Options of split:
+  --megabytes N   size of the shard (default: 512)
+
+Options of failover and split:
   --keep          keep the data directory, for a look at the nodes' logs`;
 
 async function main(): Promise<void> {
@@ -31,6 +38,7 @@ async function main(): Promise<void> {
       profile: { type: 'string', default: 'fast' },
       kills: { type: 'string', default: '20' },
       control: { type: 'string', default: '3' },
+      megabytes: { type: 'string', default: '512' },
       json: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -48,6 +56,7 @@ async function main(): Promise<void> {
     failover,
     coldstart: () => runColdstart(say),
     'route-cache': () => runRouteCache(say),
+    split: () => runSplit({ megabytes: count(values.megabytes), keep: values.keep }, say),
     plan: () => runPlan(say),
   };
   const run = values.help || name === undefined || !Object.hasOwn(benchmarks, name) ? undefined : benchmarks[name];

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { nodeCalls, clusterCalls } from '../../shared/contracts/api/nodes.ts';
+import { operationCalls } from '../../shared/contracts/api/operations.ts';
 import { shardCalls } from '../../shared/contracts/api/shards.ts';
 import type { LeaseProfileName } from '../../shared/domain/lease.ts';
 
@@ -27,9 +28,11 @@ const POLL_MS = 250;
 
 const shardListSchema = shardCalls.listShards.response;
 const nodeListSchema = nodeCalls.listNodes.response;
+const operationViewSchema = operationCalls.getOperation.response;
 const healthSchema = clusterCalls.clusterHealth.response;
 export type ShardView = z.infer<typeof shardListSchema>['shards'][number];
 export type NodeView = z.infer<typeof nodeListSchema>['nodes'][number];
+export type OperationView = z.infer<typeof operationViewSchema>;
 export type HealthView = z.infer<typeof healthSchema>;
 
 export class ClusterProcess {
@@ -85,6 +88,11 @@ export class ClusterProcess {
     return cluster;
   }
 
+  /** Log of a node: JSON lines. */
+  logFile(nodeId: string): string {
+    return join(this.folder, 'nodes', nodeId, 'log');
+  }
+
   /** Process id of a node, from its data directory. */
   pid(nodeId: string): number {
     return Number(readFileSync(join(this.folder, 'nodes', nodeId, 'pid'), 'utf8').trim());
@@ -125,6 +133,23 @@ export class ClusterProcess {
     );
   }
 
+  async operation(operationId: string): Promise<OperationView> {
+    return operationViewSchema.parse(await this.call('GET', `/operations/${operationId}`));
+  }
+
+  /** Waits until the operation is over. Throws unless it was applied. */
+  async applied(operationId: string, limitMs: number): Promise<OperationView> {
+    const going = ['PENDING', 'RUNNING', 'PAUSED'];
+    await until(
+      limitMs,
+      `end of operation ${operationId}`,
+      async () => !going.includes((await this.operation(operationId)).status),
+    );
+    const ended = await this.operation(operationId);
+    if (ended.outcome === 'APPLIED') return ended;
+    throw new Error(`${ended.type} ${operationId} ended ${ended.status}: ${JSON.stringify(ended.error)}`);
+  }
+
   async dataToken(): Promise<string> {
     const body = { scope: 'data', tables: ['*'], access: 'read-write', lifetime_seconds: 86_400 };
     return z.looseObject({ token: z.string() }).parse(await this.call('POST', '/auth/token', body)).token;
@@ -140,7 +165,8 @@ export class ClusterProcess {
     if (!this.keep) rmSync(this.folder, { recursive: true, force: true });
   }
 
-  private async call(method: string, path: string, body?: unknown): Promise<unknown> {
+  /** Asks the control plane as the administrator; throws with the answer's text unless it is 2xx. */
+  async call(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<unknown> {
     const answer = await fetch(this.url + path, {
       method,
       headers: { authorization: `Bearer ${this.adminToken}`, 'content-type': 'application/json' },

@@ -24,6 +24,8 @@ interface Interval {
   readonly epoch: number;
   fromMs: number;
   toMs: number;
+  /** The earliest answer. */
+  firstToMs: number;
 }
 
 /** Collects serve events of any order, from many logs. */
@@ -39,11 +41,32 @@ export class ServeIntervals {
     const key = `${event.nodeId}@${event.epoch}`;
     const known = intervals.get(key);
     if (known === undefined)
-      intervals.set(key, { nodeId: event.nodeId, epoch: event.epoch, fromMs: event.fromMs, toMs: event.toMs });
+      intervals.set(key, {
+        nodeId: event.nodeId,
+        epoch: event.epoch,
+        fromMs: event.fromMs,
+        toMs: event.toMs,
+        firstToMs: event.toMs,
+      });
     else {
+      known.firstToMs = Math.min(known.firstToMs, event.toMs);
       known.fromMs = Math.min(known.fromMs, event.fromMs);
       known.toMs = Math.max(known.toMs, event.toMs);
     }
+  }
+
+  /**
+   * Milliseconds from the last answer of each leader to the first one of its successor on another node. Under a load that asks a
+   * shard rarely, the time between two requests is part of it.
+   */
+  handovers(): readonly number[] {
+    return [...this.byShard.values()].flatMap((intervals) => {
+      const terms = [...intervals.values()].toSorted((left, right) => left.epoch - right.epoch);
+      return terms.flatMap((term, index) => {
+        const before = terms[index - 1];
+        return before === undefined || before.nodeId === term.nodeId ? [] : [Math.max(0, term.firstToMs - before.toMs)];
+      });
+    });
   }
 
   /** Pairs of intervals of two nodes that overlap; one for each pair. */

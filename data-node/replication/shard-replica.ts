@@ -113,11 +113,18 @@ export class ShardReplica {
       this.reshape(descriptor, related);
       return;
     }
+    const { env } = this.context;
+    const startMs = env.clock.monotonicMs();
+    const otherMembers = !sameMembers(this.known, descriptor);
     this.known = descriptor;
     if (isNewer) this.persist(descriptor);
     const leadership = this.leadership();
     if (leadership !== null && descriptor.epoch > leadership.epoch) leadership.end();
     else leadership?.apply(descriptor);
+    if (leadership !== null && otherMembers) {
+      const lockMs = env.clock.monotonicMs() - startMs;
+      env.log.info('members changed', { shard: this.shardId, generation: descriptor.generation, lock_ms: lockMs });
+    }
     this.considerLeading();
   }
 
@@ -293,3 +300,11 @@ export class ShardReplica {
     );
   }
 }
+
+/** True if both list the same copies with the same status: nothing for a leader to change in its ack set. */
+const sameMembers = (left: WireDescriptor, right: WireDescriptor): boolean =>
+  left.replicas.length === right.replicas.length &&
+  left.replicas.every((one, index) => {
+    const other = right.replicas[index];
+    return one.replica_id === other?.replica_id && one.sync_status === other.sync_status;
+  });

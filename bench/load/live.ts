@@ -1,0 +1,208 @@
+import { loadavg } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ClusterProcess, until } from './cluster-process.ts';
+import { readInNodeLocks } from './node-logs.ts';
+import type { InNodeLock } from './node-logs.ts';
+import type { Rows } from './rows.ts';
+import { readServeLogs } from './serve-logs.ts';
+import { StallWatchdog } from './stall-watchdog.ts';
+import { percentile, rounded } from './statistics.ts';
+import { Traffic } from './traffic.ts';
+import { countsOf, failedOf, figuresOf, medianOf, ratiosOf, refusedAtFirst } from './windows.ts';
+import type { Window } from './windows.ts';
+
+/**
+ * Structural changes under clients' load: a cluster of real processes, an open loop at 30 % of what a closed loop gets through,
+ * quiet and busy windows in turn, and every row read back at the end.
+ */
+export interface LiveOptions {
+  readonly nodes: number;
+  readonly zones: number;
+  readonly rows: Rows;
+  /** Pairs of a quiet and a busy window. */
+  readonly pairs: number;
+  readonly windowMs: number;
+  readonly keep: boolean;
+}
+
+export interface LiveFigures {
+  readonly requests: number;
+  /** Not acknowledged within a second, retries included. */
+  readonly failed_requests: number;
+  readonly first_attempt_refusals: number;
+  readonly refusals_by_code: Readonly<Record<string, number>>;
+  readonly p99_ratio_median: number | null;
+  readonly p99_ratios: readonly number[];
+  /** Medians over the windows. */
+  readonly quiet_p99_ms: number | null;
+  readonly busy_p99_ms: number | null;
+  /** How long a node's thread was held by the change of a shard's structure, without the fsync that it shares with other writes. */
+  readonly in_node_lock_ms_p99: number | null;
+  readonly in_node_lock_ms_max: number | null;
+  readonly in_node_locks: number;
+  /** The same with that fsync; null where there is none. */
+  readonly in_node_commit_ms_p99: number | null;
+  readonly acknowledged_writes: number;
+  readonly rows_verified: number;
+  readonly lost_writes: number;
+  readonly double_leaders: number;
+  readonly capacity_per_second: number;
+  readonly rate_per_second: number;
+  /** The machine: its load over the last minute at the start and the end, the longest stall, and the latest start of a request. */
+  readonly load_average: readonly number[];
+  readonly stall_ms_max: number;
+  readonly generator_late_ms_max: number;
+}
+
+/** What the structural work of a benchmark gets. */
+export interface LiveCluster {
+  readonly cluster: ClusterProcess;
+  readonly rows: Rows;
+  readonly say: (line: string) => void;
+}
+
+export const TABLE = 'bench';
+const CAPACITY_SHARE = 0.3;
+const CAPACITY_MS = 4_000;
+/** Under load before the first window: connections stand, routes are known, code is compiled. */
+const WARM_UP_MS = 5_000;
+const REPLICATED_MS_MAX = 180_000;
+const P99_RATIO_MAX = 2;
+const LOCK_P99_MS_MAX = 1;
+/** Requests shown of those that failed. */
+const SHOWN_MAX = 5;
+
+/**
+ * Runs `work` in each busy window; it begins nothing new after `untilMs`, and answers when what it began is done: the window ends
+ * then. `after` follows the windows, under the same load, and adds figures of its own.
+ */
+export async function runLive<F extends object>(
+  options: LiveOptions,
+  say: (line: string) => void,
+  parts: {
+    readonly work: (live: LiveCluster, untilMs: number) => Promise<void>;
+    readonly after: (live: LiveCluster) => Promise<F>;
+  },
+): Promise<{ readonly met: boolean; readonly figures: LiveFigures; readonly own: F }> {
+  const loadBefore = loadOfMachine();
+  const { rows } = options;
+  say(`starting ${options.nodes} nodes; load average of the machine ${loadBefore}`);
+  const cluster = await ClusterProcess.start({ ...options, profile: 'standard', selfFencing: 'on' });
+  const watchdog = new StallWatchdog();
+  try {
+    await cluster.createTable(TABLE, rows.preSplitKeys());
+    const traffic = new Traffic({ url: cluster.url, token: cluster.adminToken, table: TABLE, rows });
+    try {
+      await rows.load(traffic.client, TABLE, say);
+      await settled(cluster);
+      const capacity = await traffic.capacity(CAPACITY_MS);
+      const rate = capacity * CAPACITY_SHARE;
+      say(`${Math.round(capacity)} requests/s in a closed loop; from here on ${Math.round(rate)} a second`);
+      traffic.start(rate);
+      await sleep(WARM_UP_MS);
+      const live: LiveCluster = { cluster, rows, say };
+      const windows: Window[] = [];
+      const measured = async (kind: Window['kind'], work: (untilMs: number) => Promise<unknown>): Promise<void> => {
+        const fromMs = performance.now();
+        await work(fromMs + options.windowMs);
+        const window = { kind, fromMs, toMs: performance.now() };
+        windows.push(window);
+        say(`${kind.toLowerCase()}: ${inWords(traffic, window)}`);
+      };
+      for (let pair = 0; pair < options.pairs; pair++) {
+        await settled(cluster);
+        await measured('QUIET', () => sleep(options.windowMs));
+        await measured('BUSY', (untilMs) => parts.work(live, untilMs));
+      }
+      await settled(cluster);
+      const own = await parts.after(live);
+      await settled(cluster);
+      await traffic.stop();
+      say(`reading ${traffic.written.size} acknowledged writes and all rows back`);
+      const { keys: lost, rowsRead } = await rows.lost(traffic.client, TABLE, traffic.written);
+      for (const key of lost.slice(0, SHOWN_MAX)) say(`LOST: ${key}`);
+      const nodes = await cluster.nodes();
+      const locks = await readInNodeLocks(nodes.map((node) => cluster.logFile(node.node_id)));
+      const overlaps = (await readServeLogs(cluster.serveLogs)).overlaps();
+      for (const overlap of overlaps.slice(0, SHOWN_MAX)) say(`DOUBLE LEADER: ${JSON.stringify(overlap)}`);
+      const figures: LiveFigures = {
+        ...requestFigures(traffic, windows, say),
+        ...lockFigures(locks),
+        acknowledged_writes: traffic.written.size,
+        rows_verified: rowsRead,
+        lost_writes: lost.length,
+        double_leaders: overlaps.length,
+        capacity_per_second: Math.round(capacity),
+        rate_per_second: Math.round(rate),
+        load_average: [loadBefore, loadOfMachine()],
+        stall_ms_max: Math.round(watchdog.longestSince(0)),
+        generator_late_ms_max: Math.round(traffic.lateMsMax),
+      };
+      return { met: meets(figures), figures, own };
+    } finally {
+      traffic.close();
+    }
+  } finally {
+    watchdog.stop();
+    await cluster.stop();
+  }
+}
+
+/** The goals that split, move and rebalance share. */
+const meets = (figures: LiveFigures): boolean =>
+  figures.failed_requests === 0 &&
+  (figures.p99_ratio_median ?? Infinity) <= P99_RATIO_MAX &&
+  (figures.in_node_lock_ms_p99 ?? Infinity) <= LOCK_P99_MS_MAX &&
+  figures.lost_writes === 0 &&
+  figures.double_leaders === 0;
+
+const settled = (cluster: ClusterProcess): Promise<void> =>
+  until(REPLICATED_MS_MAX, 'every replica IN_SYNC', () => cluster.fullyReplicated(TABLE));
+
+function requestFigures(traffic: Traffic, windows: readonly Window[], say: (line: string) => void) {
+  const { requests } = traffic;
+  const failed = failedOf(requests);
+  for (const request of failed.slice(0, SHOWN_MAX))
+    say(
+      `FAILED: ${request.kind} ${request.key}: ${request.error ?? `${request.tookMs} ms`}; ${JSON.stringify(request.attempts)}`,
+    );
+  const refused = refusedAtFirst(requests);
+  const ratios = ratiosOf(requests, windows);
+  const p99 = (kind: Window['kind']): number | null =>
+    medianOf(windows.filter((window) => window.kind === kind).map((window) => figuresOf(requests, window).p99Ms ?? 0));
+  return {
+    requests: requests.length,
+    failed_requests: failed.length,
+    first_attempt_refusals: refused.length,
+    refusals_by_code: countsOf(refused.map(({ attempts }) => attempts[0]?.code ?? '')),
+    p99_ratio_median: medianOf(ratios),
+    p99_ratios: ratios,
+    quiet_p99_ms: p99('QUIET'),
+    busy_p99_ms: p99('BUSY'),
+  };
+}
+
+function lockFigures(locks: readonly InNodeLock[]) {
+  const held = locks.map((lock) => lock.lockMs);
+  const committed = locks.flatMap((lock) => lock.commitMs ?? []);
+  const fine = (value: number | null): number | null => (value === null ? null : Math.round(value * 1000) / 1000);
+  return {
+    in_node_lock_ms_p99: fine(percentile(held, 99)),
+    in_node_lock_ms_max: fine(percentile(held, 100)),
+    in_node_locks: held.length,
+    in_node_commit_ms_p99: fine(percentile(committed, 99)),
+  };
+}
+
+function inWords(traffic: Traffic, window: Window): string {
+  const { p50Ms, p99Ms, maxMs, requests } = figuresOf(traffic.requests, window);
+  const inside = traffic.requests.filter(({ dueMs }) => dueMs >= window.fromMs && dueMs < window.toMs);
+  const refused = refusedAtFirst(inside);
+  const codes = countsOf(refused.map(({ attempts }) => attempts[0]?.code ?? ''));
+  return (
+    `${requests} requests in ${rounded((window.toMs - window.fromMs) / 1000)} s, p50 ${p50Ms} p99 ${p99Ms} max ${maxMs} ms; ` +
+    `refused at first ${refused.length}${refused.length === 0 ? '' : ` ${JSON.stringify(codes)}`}`
+  );
+}
+
+const loadOfMachine = (): number => Math.round((loadavg()[0] ?? 0) * 100) / 100;
