@@ -25,6 +25,11 @@ export interface ClientOptions {
   readonly environment: ClientEnvironment;
   /** Milliseconds within which a call must be acknowledged, retries included, unless the call says otherwise. */
   readonly deadlineMs?: number;
+  /**
+   * 'in-background': changes of the routes of tables in use are followed until `close` (route-follower.ts), for clients that
+   * live long. 'no', if left out: a route is looked up when it is missing or was refused.
+   */
+  readonly followRoutes?: 'in-background' | 'no';
 }
 
 export interface CallOptions {
@@ -82,11 +87,14 @@ export class ShardkeeperClient {
   private readonly options: ClientOptions;
   private readonly routes: Routes;
   private readonly requester: Requester;
+  private readonly closing = new AbortController();
 
   constructor(options: ClientOptions) {
     this.options = options;
     const controlPlane = new ControlPlane(options);
-    this.routes = new Routes(controlPlane, options.environment.clock);
+    const { environment } = options;
+    const follow = options.followRoutes === 'in-background' ? { environment, signal: this.closing.signal } : null;
+    this.routes = new Routes(controlPlane, environment.clock, follow);
     const token = new DataToken(controlPlane, options.environment.clock);
     this.requester = new Requester({
       environment: options.environment,
@@ -94,6 +102,11 @@ export class ShardkeeperClient {
       routes: this.routes,
       token,
     });
+  }
+
+  /** Ends what goes on in the background. Calls are answered as before. */
+  close(): void {
+    this.closing.abort();
   }
 
   /** Loads all routes of a table into the cache; answers how many shards there are. */

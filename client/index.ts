@@ -1,4 +1,5 @@
 import { ShardkeeperClient } from './client.ts';
+import type { ClientOptions } from './client.ts';
 import { systemEnvironment } from './system/environment.ts';
 import { systemNetwork } from './system/http.ts';
 import type { SystemNetwork } from './system/http.ts';
@@ -24,18 +25,24 @@ export { systemEnvironment } from './system/environment.ts';
 export { systemNetwork } from './system/http.ts';
 export type { SystemNetwork } from './system/http.ts';
 
-/** A client over real sockets and clocks. `close` ends its idle connections. */
-export function connect(options: { readonly url: string; readonly token: string; readonly deadlineMs?: number }): {
+/** A client over real sockets and clocks, which follows the routes that it uses unless told not to. `close` ends that and its idle connections. */
+export function connect(options: Pick<ClientOptions, 'url' | 'token' | 'deadlineMs' | 'followRoutes'>): {
   readonly client: ShardkeeperClient;
   readonly network: SystemNetwork;
   readonly close: () => void;
 } {
   const network = systemNetwork();
-  const client = new ShardkeeperClient({ ...options, network, environment: systemEnvironment });
+  const client = new ShardkeeperClient({
+    followRoutes: 'in-background',
+    ...options,
+    network,
+    environment: systemEnvironment,
+  });
   return {
     client,
     network,
     close: () => {
+      client.close();
       network.close();
     },
   };

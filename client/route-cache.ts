@@ -93,9 +93,9 @@ export class TableRoutes {
 
   /** Takes a route in place of every cached one that overlaps it; an older generation of a shard that is cached is ignored. */
   learn(route: Route): void {
-    const start = this.formOf(route.start_key);
-    const end = route.end_key === null ? null : this.formOf(route.end_key);
-    if (start === null || (route.end_key !== null && end === null)) return;
+    const bounds = this.boundsOf(route);
+    if (bounds === null) return;
+    const { start, end } = bounds;
     const overlapping = this.leaves.overlapping(start, end);
     if (overlapping.some((entry) => entry.shardId === route.shard_id && entry.generation > route.generation)) return;
     const entry = {
@@ -114,6 +114,27 @@ export class TableRoutes {
     }
     for (const { start: removed } of overlapping) this.leaves.remove(removed);
     this.leaves.insert(entry);
+  }
+
+  /**
+   * Takes changes of routes that lie where something is cached; the rest of the table stays unknown. For each key the highest
+   * generation is the newest, across splits and merges too (I-2), so that what comes late is recognised and ignored.
+   */
+  correct(routes: readonly Route[]): void {
+    const newer = routes.filter((route) => {
+      const bounds = this.boundsOf(route);
+      if (bounds === null) return false;
+      const overlapping = this.leaves.overlapping(bounds.start, bounds.end);
+      return overlapping.length > 0 && overlapping.every((entry) => entry.generation < route.generation);
+    });
+    // All are judged before any is taken: of a split's parts the one leaves no room for the other.
+    for (const route of newer.toSorted((a, b) => a.generation - b.generation)) this.learn(route);
+  }
+
+  private boundsOf(route: Route): { start: string; end: string | null } | null {
+    const start = this.formOf(route.start_key);
+    const end = route.end_key === null ? null : this.formOf(route.end_key);
+    return start === null || (route.end_key !== null && end === null) ? null : { start, end };
   }
 
   private formOf(key: string): string | null {

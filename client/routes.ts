@@ -7,6 +7,7 @@ import { ClientError } from './errors.ts';
 import type { ClientEnvironment } from './ports.ts';
 import { LeaderBook, TableRoutes } from './route-cache.ts';
 import type { CachedRoute } from './route-cache.ts';
+import { followRoutes } from './route-follower.ts';
 
 /**
  * Routes of all tables: cached, fetched when missing. Keys that miss together go into one request, and of a shard whose
@@ -20,15 +21,30 @@ const REFRESHES_REMEMBERED_MAX = 4_096;
 /** Route requests under way for one table. */
 const REQUESTS_IN_FLIGHT_MAX = 4;
 
+export interface FollowOptions {
+  readonly environment: ClientEnvironment;
+  readonly signal: AbortSignal;
+}
+
 interface Waiter {
   readonly resolve: (route: CachedRoute) => void;
   readonly reject: (error: ClientError) => void;
 }
 
+interface Missing {
+  readonly waiters: Waiter[];
+  /** The cached route is in doubt: only an answer will do, and soon. */
+  inDoubt: boolean;
+}
+
 interface TableState {
+  /** A follower is under way; 'NEVER': the control plane does not serve changes. */
+  following: 'NO' | 'YES' | 'NEVER';
+  /** Looked up since the follower asked last. */
+  used: boolean;
   routes: TableRoutes | null;
   /** Keys that no request carries yet. */
-  readonly missing: Map<string, Waiter[]>;
+  readonly missing: Map<string, Missing>;
   readonly refreshes: Map<string, Promise<CachedRoute>>;
   /** When the route of a shard was last asked for. */
   readonly refreshedAtMs: Map<string, number>;
@@ -41,20 +57,27 @@ export class Routes {
   private readonly clock: ClientEnvironment['clock'];
   private readonly tables = new Map<string, TableState>();
   private readonly book = new LeaderBook();
+  private readonly follow: FollowOptions | null;
 
-  constructor(controlPlane: ControlPlane, clock: ClientEnvironment['clock']) {
+  /** `follow`: tables that are used are followed (route-follower.ts) until its signal aborts; null: none is. */
+  constructor(controlPlane: ControlPlane, clock: ClientEnvironment['clock'], follow: FollowOptions | null = null) {
     this.controlPlane = controlPlane;
     this.clock = clock;
+    this.follow = follow;
   }
 
   /** The cached route of `key` ('' is the start of the table), or null. */
   cached(table: string, key: string): CachedRoute | null {
-    return this.tables.get(table)?.routes?.lookup(key) ?? null;
+    const state = this.tables.get(table);
+    if (state === undefined) return null;
+    state.used = true;
+    if (state.following === 'NO' && this.follow !== null) this.startFollowing(table, state, this.follow);
+    return state.routes?.lookup(key) ?? null;
   }
 
   /** The route of `key`, from the cache or the control plane. Throws `ClientError`. */
   async resolve(table: string, key: string): Promise<CachedRoute> {
-    return this.cached(table, key) ?? this.fetch(table, key);
+    return this.cached(table, key) ?? this.fetch(table, key, { inDoubt: false });
   }
 
   /**
@@ -76,7 +99,7 @@ export class Routes {
     if (cached !== null && lastMs !== undefined && nowMs < lastMs + REFRESH_INTERVAL_MS) return cached;
     if (refreshedAtMs.size >= REFRESHES_REMEMBERED_MAX) refreshedAtMs.clear();
     refreshedAtMs.set(used.shardId, nowMs);
-    const refresh = this.fetch(table, key).finally(() => refreshes.delete(used.shardId));
+    const refresh = this.fetch(table, key, { inDoubt: true }).finally(() => refreshes.delete(used.shardId));
     refreshes.set(used.shardId, refresh);
     return refresh;
   }
@@ -106,12 +129,13 @@ export class Routes {
     }
   }
 
-  private fetch(table: string, key: string): Promise<CachedRoute> {
+  private fetch(table: string, key: string, { inDoubt }: { readonly inDoubt: boolean }): Promise<CachedRoute> {
     const state = this.state(table);
     return new Promise((resolve, reject) => {
-      const waiters = state.missing.get(key);
-      if (waiters === undefined) state.missing.set(key, [{ resolve, reject }]);
-      else waiters.push({ resolve, reject });
+      const missing = state.missing.get(key) ?? { waiters: [], inDoubt };
+      state.missing.set(key, missing);
+      missing.inDoubt ||= inDoubt;
+      missing.waiters.push({ resolve, reject });
       if (state.flushing) return;
       state.flushing = true;
       // What misses in this turn of the caller's code goes together.
@@ -122,16 +146,34 @@ export class Routes {
     });
   }
 
+  /**
+   * Sends what is missing. While a request is under way, others wait for its answer, which often brings their shards too; only full
+   * requests go side by side, and those for routes in doubt, of which somebody waits for a new leader.
+   */
   private flush(table: string, state: TableState): void {
-    while (state.inFlight < REQUESTS_IN_FLIGHT_MAX && state.missing.size > 0) {
+    for (const [key, { waiters, inDoubt }] of state.missing) {
+      const route = inDoubt ? null : this.cached(table, key);
+      if (route === null) continue;
+      state.missing.delete(key);
+      for (const waiter of waiters) waiter.resolve(route);
+    }
+    while (state.missing.size > 0 && state.inFlight < this.requestsMax(state)) {
       const batch = [...state.missing].slice(0, ROUTE_BATCH_KEYS_MAX);
       for (const [key] of batch) state.missing.delete(key);
       state.inFlight++;
-      void this.answer(table, batch).then(() => {
+      void this.answer(
+        table,
+        batch.map(([key, { waiters }]) => [key, waiters]),
+      ).then(() => {
         state.inFlight--;
         this.flush(table, state);
       });
     }
+  }
+
+  private requestsMax({ missing }: TableState): number {
+    const atOnce = missing.size >= ROUTE_BATCH_KEYS_MAX || [...missing.values()].some(({ inDoubt }) => inDoubt);
+    return atOnce ? REQUESTS_IN_FLIGHT_MAX : 1;
   }
 
   private async answer(table: string, batch: readonly (readonly [string, readonly Waiter[]])[]): Promise<void> {
@@ -172,10 +214,30 @@ export class Routes {
     return parsed.data.routes;
   }
 
+  private startFollowing(table: string, state: TableState, follow: FollowOptions): void {
+    state.following = 'YES';
+    const options = {
+      table,
+      controlPlane: this.controlPlane,
+      environment: follow.environment,
+      take: (routes: readonly Route[]) => state.routes?.correct(routes),
+      wasUsed: () => {
+        const { used } = state;
+        state.used = false;
+        return used;
+      },
+    };
+    void followRoutes(options, follow.signal).then((end) => {
+      state.following = end === 'NOT_SERVED' || end === 'ABORTED' ? 'NEVER' : 'NO';
+    });
+  }
+
   private state(table: string): TableState {
     let state = this.tables.get(table);
     if (state === undefined) {
       state = {
+        following: 'NO',
+        used: true,
         routes: null,
         missing: new Map(),
         refreshes: new Map(),

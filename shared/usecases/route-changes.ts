@@ -57,7 +57,11 @@ export const routeChanges: UseCase<'routeChanges'> = async (deps, _principal, { 
     return err(expired(params.table, 'the changes after it are no longer kept'));
   const position: Position =
     known === null
-      ? { ...(await headOf(deps, table.value, nowMs)), verifiedMs: nowMs, nextKey: KEY_SPACE_START }
+      ? {
+          ...(await headOf(deps, table.value, nowMs)),
+          verifiedMs: nowMs,
+          nextKey: query.start === 'latest' ? null : KEY_SPACE_START,
+        }
       : { ...known, verifiedMs: fresh ? nowMs : known.verifiedMs };
   return position.nextKey === null
     ? changesAfter(deps, table.value, position, limit)

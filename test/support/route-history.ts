@@ -7,7 +7,7 @@ import type { Replica, ShardDescriptor } from '../../shared/domain/shard.ts';
 import type { Change, LocatedShard, ShardDirectory } from '../../shared/ports.ts';
 import { collect, isFeedTable, nothingSequenced } from '../../shared/runtime/feed-stream.ts';
 import { aReplica, aShard } from './shards.ts';
-import { hastyTimers } from './environment.ts';
+import { hastyTimers, seededRandom } from './environment.ts';
 import { useCaseWorld } from './use-case-world.ts';
 import type { UseCaseWorld } from './use-case-world.ts';
 
@@ -223,6 +223,12 @@ function merge(world: RouteWorld, directory: ShardDirectory, left: LocatedShard,
     const gone = { ...right.shard, generation: generation(right.shard.generation + 1) };
     return { writes: change.writes, audit: [...change.audit, entryOf(merged), entryOf(gone)], events: [] };
   });
+}
+
+/** Numbers in [0, 1) from a seed. */
+export function uniform(seed: number): () => number {
+  const source = seededRandom(seed);
+  return () => source.next();
 }
 
 /** The shard that holds a key. */

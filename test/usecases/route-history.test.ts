@@ -1,8 +1,7 @@
 import { toTimestamp, wallMsOf } from '../../shared/contracts/primitives.ts';
 import { ROUTE_HISTORY_KEPT_MS } from '../../shared/domain/route-history.ts';
 import { getRoute } from '../../shared/usecases/routes.ts';
-import { seededRandom } from '../support/environment.ts';
-import { begin, holderOf, routeWorld, TABLE, told } from '../support/route-history.ts';
+import { begin, holderOf, routeWorld, TABLE, told, uniform } from '../support/route-history.ts';
 import type { RouteWorld } from '../support/route-history.ts';
 
 /** Who led a key at a time that has passed, against a record of everything that was. */
@@ -11,7 +10,7 @@ const ask = (world: RouteWorld, key: string, atMs: number) =>
   world.call('getRoute', getRoute, { params: { table: TABLE }, query: { key, at: toTimestamp(atMs) } });
 
 async function changed(world: RouteWorld, seed: number, changes: number): Promise<void> {
-  const random = seededRandom(seed).next;
+  const random = uniform(seed);
   let ids = 0;
   for (let done = 0; done < changes;) {
     const pending = await begin(world, world.directory, random, () => String(ids++));
@@ -31,7 +30,7 @@ describe('the route of a key at a time', () => {
   test.each([1, 2, 3, 4, 5, 6])('is what it was, across leaders, moves, splits and merges (seed %i)', async (seed) => {
     const world = await routeWorld();
     await changed(world, seed, 150);
-    const random = seededRandom(seed + 1000).next;
+    const random = uniform(seed + 1000);
     world.clock.advance(1_000);
     for (let round = 0; round < 300; round++) {
       const index = Math.floor(random() * world.history.length);
@@ -80,7 +79,7 @@ describe('the route of a key at a time', () => {
 
   test('a search costs one query for each change of bounds since, and two', async () => {
     const world = await routeWorld();
-    const random = seededRandom(3).next;
+    const random = uniform(3);
     // A hundred changes of the leader alone.
     for (let change = 0; change < 100;) {
       const pending = await begin(

@@ -54,7 +54,8 @@ export const routeCalls = {
     summary: "All of a table's routes, then each change of them: pass next_cursor again and again",
     callers: ['admin', 'node'],
     params: tableParams,
-    query: z.strictObject(pageQuery),
+    /** `start`, without a cursor: 'snapshot' if left out; 'latest' leaves the snapshot out and tells what changes from now on. */
+    query: z.strictObject({ ...pageQuery, start: z.enum(['snapshot', 'latest']).optional() }),
     response: z.object({
       /** SNAPSHOT: routes in key order, a page of all. DELTAS: routes that changed. */
       phase: z.enum(['SNAPSHOT', 'DELTAS']),
