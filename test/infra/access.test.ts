@@ -198,6 +198,18 @@ beforeAll(async () => {
     await new Promise((resolve) => setImmediate(resolve));
   }
 
+  // Limits and the replication factor are set; a node joins, and leaves for good.
+  const set = (path: string, body: object) =>
+    world.call('PUT', path, { token: admin, body, idempotencyKey: `set-${path.split('/').join('-')}` });
+  await set('/config/rebalance', { moves_per_hour: 200 });
+  await get('/config/rebalance');
+  const factor = await set('/config/replication', { replication_factor: 3 });
+  await ended(factor['operation_id']);
+  await join('node-6', 'c');
+  players.pop(); // it is fenced, and beats no more
+  const sixth = await world.call('DELETE', '/cluster/nodes/node-6', { token: admin, idempotencyKey: 'decommission' });
+  await ended(sixth['operation_id']);
+
   // A node is fenced, and the loop that did it dies: the reconcile tick elects.
   const silent = players.find((player) => player.id === 'node-5')!;
   silent.alive = false;
