@@ -286,6 +286,15 @@ describe('heartbeats through a relay (L3)', () => {
     expect(member.lease.held()).toBe(true);
   });
 
+  test('a look-up of the relay that is not answered costs a beat no more than a silent relay does', async () => {
+    world.script = ({ path }) => (path.endsWith(`/cluster/nodes/${RELAY}`) ? 'LOST' : null);
+    const startedMs = world.time.nowMs();
+    const member = await started('node-101', 700);
+    const [first] = world.of('/heartbeat', 'node-101');
+    expect(first!.atMs - startedMs).toBeLessThan(600);
+    expect(member.lease.held()).toBe(true);
+  });
+
   test('a refusal through the relay is asked for directly; a fence found there ends the session and the node registers anew', async () => {
     const member = await started('node-101', 2_500);
     const fenced = refusal(409, 'NODE_FENCED');
