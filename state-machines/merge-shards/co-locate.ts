@@ -5,7 +5,7 @@ import { coLocation } from '../../shared/usecases/merge-shards.ts';
 import { checkMembershipChange, startMembershipChange } from '../../shared/usecases/move-replica.ts';
 import { saveOperation } from '../step.ts';
 import type { StepFunction, StepResult } from '../step.ts';
-import { again, BY, giveUp, goTo, load, partsChanged, sidesOf, stateJson } from './work.ts';
+import { again, BY, giveUp, goTo, load, notAtHand, partsChanged, sidesOf, stateJson } from './work.ts';
 import type { Work } from './work.ts';
 
 /** First part of a merge: both shards' copies on the same nodes, by moves of the smaller one that are operations of their own. */
@@ -18,6 +18,8 @@ const BUSY_POLLS_MAX = 360;
 
 export const coLocate: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
+  const late = notAtHand(work, 'co-locate');
+  if (late !== null) return late;
   const child = work.state.moves === 0 ? null : await childOf(deps, work, work.state.moves);
   if (child !== null && !hasEnded(child))
     return again(deps, work, { seconds: POLL_SECONDS, on: `move of copies, operation ${child.operationId}` });

@@ -8,15 +8,16 @@ import { principalName } from '../../shared/usecases/principal.ts';
 import { saveOperation } from '../step.ts';
 import type { StepFunction } from '../step.ts';
 import { draft } from '../table-shards.ts';
-import { again, BY, giveUp, goTo, load, ownsSide, partsChanged, sidesOf, stateJson } from './work.ts';
+import { again, BY, giveUp, goTo, load, notAtHand, ownsSide, partsChanged, sidesOf, stateJson } from './work.ts';
 import type { Sides, Work } from './work.ts';
 
 /**
  * Seal and commit, in one step, because neither part takes writes in between (S2): usually a few tens of milliseconds. A step that dies
- * there is repeated after a second and finds the same seals; after SEALED_MS_MAX, or at the first seal that is missing, the operation
- * gives up, and the abort is a transfer back at epoch + 1 (E2). Without any of that the followers report a silent leader after 5 s.
+ * there is repeated after a second and finds the same seals: the commit is the quickest way back to serving. If it does not follow within
+ * SEALED_MS_MAX of the seals, or a seal is missing, the operation gives up, and the abort is a transfer back at epoch + 1 (E2). Without any
+ * of that the followers report a silent leader after 5 s, and the reconciler transfers the leadership.
  */
-export const SEALED_MS_MAX = 5_000;
+const SEALED_MS_MAX = 5_000;
 
 /** A leader whose followers lag refuses to be sealed and goes on serving: asked again so often, once a second. */
 const REFUSALS_MAX = 30;
@@ -26,14 +27,15 @@ const CONFLICT_PAUSE_MS = 10;
 
 export const seal: StepFunction = async (deps, input) => {
   const loaded = await load(deps, input);
-  if (loaded.state.committed) return { next: 'apply' }; // replayed
+  const late = notAtHand(loaded, 'seal');
+  if (late !== null) return late;
   const sides = await sidesOf(deps, loaded);
   if (sides === null || !ownsSide(loaded, sides.left.shard) || !ownsSide(loaded, sides.right.shard))
     return partsChanged(deps, loaded);
   if (mergeObstacle(sides.left.shard, sides.right.shard) !== null)
     return goTo(deps, loaded, 'lead', 'a leadership moved');
   const work = await noteSealing(deps, loaded);
-  const startedMs = work.operation.value.updatedAtMs;
+  const startedMs = deps.clock.monotonicMs();
   const sealed = await sealBoth(deps, sides);
   if (sealed.kind === 'REFUSED' && !loaded.state.sealing) {
     const refusals = work.state.refusals + 1;
@@ -43,7 +45,7 @@ export const seal: StepFunction = async (deps, input) => {
   // Refused now, but an earlier run of the step may have had its seal.
   if (sealed.kind !== 'SEALED') return notSealed(deps, work, sealed.why);
   for (let attempt = 0; attempt < COMMIT_ATTEMPTS_MAX; attempt++) {
-    if (deps.clock.wallMs() - startedMs > SEALED_MS_MAX) return notSealed(deps, work, 'the commit came too late');
+    if (deps.clock.monotonicMs() - startedMs > SEALED_MS_MAX) return notSealed(deps, work, 'the commit came too late');
     const committed = await commitSides(deps, work, sides, sealed.receipts);
     if (typeof committed !== 'string') {
       // The nodes are told at once; the next step waits for them.
@@ -158,7 +160,13 @@ async function commitSides(
         ],
         audit: [
           ...change.audit,
-          { ...entry, entity: `shard:${merged.shardId}`, number: merged.generation },
+          {
+            ...entry,
+            entity: `shard:${merged.shardId}`,
+            number: merged.generation,
+            // Above both parts': the entries of the left one go on from its own last number.
+            detail: { ...entry.detail, follows: left.shard.generation },
+          },
           { ...entry, entity: `shard:${right.shard.shardId}`, number: right.shard.generation + 1 },
         ],
         events: [{ eventType: 'SHARDS_MERGED', payload: detail }],

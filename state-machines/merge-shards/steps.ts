@@ -8,13 +8,13 @@ import type { Deps } from '../../shared/ports.ts';
 import { claimShard, releaseShard } from '../../shared/usecases/shard-ownership.ts';
 import { startTransfer } from '../../shared/usecases/transfer-leader.ts';
 import { endCounted } from '../shard-count.ts';
-import { DONE, failWith } from '../step.ts';
+import { DONE, endWait, failWith } from '../step.ts';
 import type { OperationMachine, StepFunction } from '../step.ts';
 import { draft, liveNodes, sendAndWait } from '../table-shards.ts';
 import { coLocate } from './co-locate.ts';
 import { seal } from './seal.ts';
 import { rollBack } from './undo.ts';
-import { again, BY, giveUp, goTo, load, ownsSide, partsChanged, sidesOf, stateOf } from './work.ts';
+import { again, BY, giveUp, goTo, load, notAtHand, ownsSide, partsChanged, sidesOf, stateOf } from './work.ts';
 import type { Sides } from './work.ts';
 
 /**
@@ -33,6 +33,8 @@ const LEAD_POLLS_MAX = 300;
 /** Left, then right; if one is owned by another operation, nothing is held while waiting for it. */
 const claim: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
+  const late = notAtHand(work, 'claim');
+  if (late !== null) return late;
   const sides = await sidesOf(deps, work);
   if (sides === null) return partsChanged(deps, work);
   for (const [shardId, side, otherShardId] of [
@@ -40,7 +42,15 @@ const claim: StepFunction = async (deps, input) => {
     [work.rightId, 'RIGHT', work.leftId],
   ] as const) {
     const state: MergingState = { kind: 'MERGING', operationId: input.operationId, side, otherShardId };
-    const claimed = await claimShard(deps, BY, shardId, state);
+    // A run that comes late must not take a shard again after its operation went on.
+    const claimed = await claimShard(deps, BY, shardId, state, () => [
+      {
+        kind: 'check',
+        entity: 'operation',
+        id: { operationId: input.operationId },
+        when: [{ kind: 'revision', is: work.operation.revision }],
+      },
+    ]);
     if (claimed.ok) continue;
     await releaseShard(deps, BY, work.leftId, input.operationId);
     if (claimed.error.code !== 'SHARD_BUSY' || work.state.polls >= BUSY_POLLS_MAX)
@@ -53,6 +63,8 @@ const claim: StepFunction = async (deps, input) => {
 /** Waits until one node leads both and every node has both in sync or neither; starts the transfer that it takes. */
 const lead: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
+  const late = notAtHand(work, 'lead');
+  if (late !== null) return late;
   const sides = await sidesOf(deps, work);
   if (sides === null || !ownsSide(work, sides.left.shard) || !ownsSide(work, sides.right.shard))
     return partsChanged(deps, work);
@@ -114,6 +126,8 @@ async function bringLeadersTogether(deps: Deps, left: ShardDescriptor, right: Sh
 /** Waits until every copy that can answer is joined or given up. One that can't learns it by its next heartbeat or session. */
 const apply: StepFunction = async (deps, input) => {
   const work = await load(deps, input);
+  const late = notAtHand(work, 'apply');
+  if (late !== null) return endWait(deps, input, late);
   const merged = (await deps.directory.locate(work.leftId))?.shard ?? null;
   // Merged or split again meanwhile: whoever did that has told the nodes what is now.
   const members = merged?.mergedFrom?.rightShardId === work.rightId ? merged.replicas : [];

@@ -1,11 +1,12 @@
 import { shardId, tableName } from '../../shared/domain/ids.ts';
 import type { ShardId, TableName } from '../../shared/domain/ids.ts';
+import { hasEnded } from '../../shared/domain/operation.ts';
 import type { Json, OperationRecord } from '../../shared/domain/records.ts';
 import { ownerOf } from '../../shared/domain/shard.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import type { Deps, LocatedShard, Stored } from '../../shared/ports.ts';
 import { SYSTEM } from '../../shared/usecases/principal.ts';
-import { fieldsOf, loadOperation, saveOperation, textOf } from '../step.ts';
+import { DONE, fieldsOf, loadOperation, saveOperation, textOf } from '../step.ts';
 import type { StepInput, StepResult } from '../step.ts';
 
 /** What a merge-shards operation keeps between its steps, and the two shards as they are now. */
@@ -82,6 +83,25 @@ export async function sidesOf(deps: Deps, work: Work): Promise<Sides | null> {
 
 export const ownsSide = (work: Work, shard: ShardDescriptor): boolean =>
   shard.state.kind === 'MERGING' && ownerOf(shard) === work.operation.value.operationId;
+
+/** Where an execution goes that runs a step out of its phase: on, as its Choice knows. */
+const WAY_ON: Readonly<Record<Phase, string>> = {
+  'co-locate': 'claim',
+  claim: 'lead',
+  lead: 'seal',
+  seal: 'apply',
+  apply: 'acknowledged',
+};
+
+/**
+ * The answer of a step that is not at hand: invoked twice, or so late that the operation is in another phase or being undone. It has no
+ * effect any more. Null: it is at hand.
+ */
+export function notAtHand({ operation, state }: Work, phase: Phase): StepResult | null {
+  if (hasEnded(operation.value)) return DONE;
+  if (operation.value.undoing && !state.committed) return { next: 'roll-back' };
+  return state.phase === phase ? null : { next: WAY_ON[phase] };
+}
 
 /** The next step; the count of polls begins anew with each phase. */
 export async function goTo(deps: Deps, work: Work, phase: Phase, detail: string): Promise<StepResult> {

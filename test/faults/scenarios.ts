@@ -1,6 +1,7 @@
 import { nodeId, tableName } from '../../shared/domain/ids.ts';
 import type { OperationRecord, OperationType, TableRecord } from '../../shared/domain/records.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
+import { mergeShards } from '../../shared/usecases/merge-shards.ts';
 import { registerNode } from '../../shared/usecases/register-node.ts';
 import { splitShard } from '../../shared/usecases/split-shard.ts';
 import { createTable, deleteTable } from '../../shared/usecases/tables.ts';
@@ -107,6 +108,39 @@ export const operations: Readonly<Record<string, Judged>> = {
           `the table counts ${(await tableOf(world))?.shardCount} shards`,
         ),
         ...(await expectOneOperation(world, 'split-shard', 1)),
+      ];
+    },
+  },
+  'merge-shards': {
+    prepare: createRows,
+    run: async (world) => {
+      const [left, right] = await shardsOf(world);
+      if (left === undefined) throw new Error('no shard');
+      // Named: a request that is sent again meets its own effect, the neighbour is absorbed or being so.
+      const body = { with_shard_id: right?.shardId ?? '' };
+      const input = { params: { shard_id: left.shardId }, query: {}, body };
+      expectAnswer(
+        await world.request('mergeShards', 'key-merge', input, mergeShards),
+        'SHARD_BUSY',
+        'SHARD_NOT_FOUND',
+        'PLAN_STALE',
+      );
+      await world.until(async () => {
+        const page = await world.base.records.query('openOperation', { partition: {}, order: 'forward', limit: 1 });
+        return page.items.length === 0;
+      });
+    },
+    outcome: async (world) => {
+      const shards = await shardsOf(world);
+      const table = await tableOf(world);
+      return [
+        ...expectThat(shards.length === 1, `${shards.length} shards`),
+        ...expectThat(
+          shards[0]?.startKey === '' && shards[0].endKey === null,
+          'the merged shard does not hold all keys',
+        ),
+        ...expectThat(table?.shardCount === 1, `the table counts ${table?.shardCount} shards`),
+        ...(await expectOneOperation(world, 'merge-shards', 1)),
       ];
     },
   },

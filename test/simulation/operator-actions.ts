@@ -74,6 +74,22 @@ export const ACTIONS: readonly Action[] = [
   {
     weight: 6,
     starts: true,
+    request: ({ shards }, random) => {
+      const shard = one(shards, random);
+      if (shard === null || shards.length < 2) return null;
+      // The right neighbour, or one by name: mostly the left one, now and then a shard that is no neighbour.
+      const left = shards.find(({ endKey }) => endKey !== null && endKey === shard.startKey);
+      const other = random.chance(0.9) && left !== undefined ? left : random.pick(shards);
+      return post(
+        'merge',
+        `/shards/${shard.shardId}/merge`,
+        random.chance(0.5) ? {} : { with_shard_id: other.shardId },
+      );
+    },
+  },
+  {
+    weight: 6,
+    starts: true,
     request: ({ shards, nodes }, random) => {
       const shard = one(shards, random);
       if (shard === null) return null;

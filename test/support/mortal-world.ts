@@ -186,7 +186,10 @@ export function mortalWorld(time: VirtualTime, plan: DeathPlan, stepsAgainAfterM
   /** A node does at once what it is told. */
   const obey = (command: Json): Json => {
     const { command_id, type, shard_id, replica_id, epoch, generation } = command as unknown as NodeCommand;
-    const receipt = type === 'step_down' ? { shard_id, replica_id, epoch, generation } : null;
+    const given = { shard_id, replica_id, epoch, generation };
+    // A sealed log does not grow: the same end however often it is asked for (S2).
+    const sealed = { ...given, sealed: { epoch, seq: 10 * epoch } };
+    const receipt = type === 'step_down' ? given : type === 'seal_merge' ? sealed : null;
     if (receipt !== null) receipts.push(receipt);
     const ack: CommandAck = { command_id, outcome: 'DONE', code: null, message: null, receipt };
     return ack;
