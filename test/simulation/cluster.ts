@@ -42,6 +42,8 @@ const ZONES = 3;
 const RELAY_NODE = 'node-101';
 /** Bound of the liveness check: after all faults are healed, every shard answers a write and a read within this time. */
 export const RECOVERY_MS_MAX = 60_000;
+/** What the cluster does by itself about lost nodes and uneven load begins within a run. */
+const IMPATIENT = { check_every_seconds: 5, repair_after_seconds: 10 };
 const SETUP_MS_MAX = 60_000;
 /** And by then every replica is IN_SYNC again: silent leaders and lost copies are noticed by timeouts of up to 15 s. */
 export const REPLICATION_MS_MAX = 120_000;
@@ -243,7 +245,11 @@ class Simulation implements ScenarioCluster {
       TOKEN_LIFETIME_MS,
     );
     const operator = { host: 'operator', process: this.time.processEnvironment({ name: 'operator' }) };
-    const call = async (method: 'GET' | 'POST', path: string, body: unknown): Promise<Record<string, unknown>> => {
+    const call = async (
+      method: 'GET' | 'POST' | 'PUT',
+      path: string,
+      body: unknown,
+    ): Promise<Record<string, unknown>> => {
       const network = clientNetwork(this.network, operator);
       const answer = await network.call({
         method,
@@ -268,6 +274,7 @@ class Simulation implements ScenarioCluster {
       await call('POST', '/tables', { table: TABLE, pre_split: PRE_SPLIT, replication_factor: 3 });
       while ((await call('GET', `/tables/${TABLE}`, null))['state'] !== 'ACTIVE')
         await operator.process.timers.sleep(200);
+      if (this.operated()) await call('PUT', '/config/rebalance', IMPATIENT);
       ready = true;
     };
     operator.process.deliver(0, () => void steps().catch(failed));

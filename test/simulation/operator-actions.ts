@@ -33,6 +33,9 @@ interface Action {
 
 /** Shards beyond which none is split: each costs heartbeats of its replicas. */
 const SHARDS_MAX = 9;
+/** One lost node may not take the last copy of rows with it: directories are wiped in a run. */
+const REPLICATION_FACTORS = [2, 3, 3, 4, 5];
+const MAINTENANCE_SECONDS = 5;
 const KEYS_OF_SPLITS = 'abcdefghijklmnopqrstuvwxyz';
 
 const post = (name: string, path: string, body?: unknown): OperatorRequest => ({ name, method: 'POST', path, body });
@@ -46,6 +49,9 @@ function splitKey(shard: ShardDescriptor, random: SeededRandom): string {
   const inside = [...KEYS_OF_SPLITS].filter((key) => key > start && (end === null || key < end));
   return random.chance(0.9) && inside.length > 0 ? random.pick(inside) : random.pick([...KEYS_OF_SPLITS]);
 }
+
+const ofNode = (name: 'drain' | 'uncordon', node: string): OperatorRequest =>
+  post(name, `/cluster/nodes/${node}/${name}`, name === 'drain' ? {} : undefined);
 
 const control = (
   name: 'pause' | 'resume' | 'cancel' | 'redrive',
@@ -109,6 +115,33 @@ export const ACTIONS: readonly Action[] = [
       return post('transfer', `/shards/${shard.shardId}/leader`, {
         new_leader_node_id: random.pick(shard.replicas).nodeId,
       });
+    },
+  },
+  {
+    weight: 2,
+    starts: true,
+    request: ({ table }, random) => {
+      const mode = random.pick(['all', 'leaders', 'scatter']);
+      return post('rebalance', '/shards/rebalance', mode === 'scatter' ? { mode, table } : { mode });
+    },
+  },
+  { weight: 2, starts: true, request: ({ nodes }, random) => ofNode('drain', random.pick(nodes)) },
+  {
+    weight: 1,
+    starts: true,
+    request: ({ nodes }, random) => {
+      const node = random.pick(nodes);
+      return post('maintenance', `/cluster/nodes/${node}/maintenance`, { seconds: MAINTENANCE_SECONDS });
+    },
+  },
+  // As often as what cordons: else no node is left to take anything.
+  { weight: 5, starts: false, request: ({ nodes }, random) => ofNode('uncordon', random.pick(nodes)) },
+  {
+    weight: 1,
+    starts: true,
+    request: ({ table }, random) => {
+      const body = { replication_factor: random.pick(REPLICATION_FACTORS) };
+      return { name: 'replication', method: 'PUT', path: `/tables/${table}/replication`, body };
     },
   },
   control('cancel', 2, (operation) => !hasEnded(operation) && operation.type !== 'create-table'),
