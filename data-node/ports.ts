@@ -42,6 +42,12 @@ export interface ControlPlane {
   getShard(shardId: string): Promise<Result<WireDescriptor | null, { code: string; message: string }>>;
 }
 
+/** Where a node's data lies, as placement counts on it. */
+export interface Disk {
+  /** Bytes in all, and bytes in use by whomever; null when it can't be told. */
+  use(): { readonly capacityBytes: number; readonly usedBytes: number } | null;
+}
+
 /** Requests to another node: JSON over HTTP in production, the simulated network in tests. */
 export interface PeerNetwork {
   /** Never throws. UNREACHABLE: no answer within `timeoutMs`; the request may or may not have been processed. */

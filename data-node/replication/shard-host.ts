@@ -5,7 +5,7 @@ import type { Json } from '../../shared/domain/records.ts';
 import type { Engine } from '../engine/engine.ts';
 import { asStorageError } from '../engine/storage-error.ts';
 import type { ReplicaMeta } from '../engine/types.ts';
-import type { Caller, ControlPlane, Environment, LeaseView, PeerNetwork, ShardHost } from '../ports.ts';
+import type { Caller, ControlPlane, Disk, Environment, LeaseView, PeerNetwork, ShardHost } from '../ports.ts';
 import { Commands } from './commands.ts';
 import type { ReplicaRegistry } from './commands.ts';
 import { spawn } from './context.ts';
@@ -35,6 +35,8 @@ export interface ShardHostOptions {
   readonly peers: PeerNetwork;
   readonly tuning?: Partial<Tuning>;
   readonly observer?: ReplicationObserver;
+  /** What the node tells of its disk; nothing when missing. */
+  readonly disk?: Disk;
   /** For the control run of the failover benchmark, which must find double leaders: leaders answer without a valid lease. Never in production. */
   readonly unsafeWithoutSelfFencing?: boolean;
 }
@@ -111,7 +113,7 @@ class Host implements ReplicationHost, ReplicaRegistry {
     const splits = new Splits(context, this, this.counter);
     const joins = new Joins(context, this);
     const splitKeys = new SplitKeySearch(context);
-    const statistics = new Statistics(context);
+    const statistics = new Statistics(context, options.disk);
     this.commands = new Commands(this.context, this, this.counter);
     const find = (shardId: string): ShardReplica | undefined => this.find(shardId);
     this.follower = new Follower(this.context, find);

@@ -1,5 +1,6 @@
 import { HEARTBEAT_SHARDS_MAX } from '../../shared/contracts/node/heartbeat.ts';
 import type { HeartbeatRequest } from '../../shared/contracts/node/heartbeat.ts';
+import type { Disk } from '../ports.ts';
 import type { HostContext } from './context.ts';
 import type { ShardReplica } from './shard-replica.ts';
 
@@ -18,6 +19,7 @@ function p99(samples: readonly number[]): number {
 /** What a node tells of its shards on the slower beat: the sums, and its busiest and changed shards. */
 export class Statistics {
   private readonly context: HostContext;
+  private readonly disk: Disk | null;
   private sinceMs: number;
   /** Role and serving of each shard as last told, to find the changed ones. */
   private answeredMs: number[] = [];
@@ -25,8 +27,10 @@ export class Statistics {
   private splitLocksMs: readonly number[] = [];
   private told = new Map<string, string>();
 
-  constructor(context: HostContext) {
+  /** `disk`: null where the node can't tell of it. */
+  constructor(context: HostContext, disk: Disk | null = null) {
     this.context = context;
+    this.disk = disk;
     this.sinceMs = context.env.clock.monotonicMs();
   }
 
@@ -61,7 +65,10 @@ export class Statistics {
       const split = role === 'LEADER' ? replica.load.split() : null;
       const lag = leadership?.lagEntries() ?? 0;
       const { shardId } = replica;
-      const { bytes, rows } = meta;
+      const { rows } = meta;
+      // A copy that is being filled is as large as what arrived so far: so a move's progress shows.
+      const staging = replica.session?.staging ?? null;
+      const bytes = staging?.bytes ?? meta.bytes;
       const shard = {
         shard_id: shardId,
         role,
@@ -74,7 +81,7 @@ export class Statistics {
         busy_ms_per_second: busyMs / seconds,
         ...(split === null ? {} : { load_split: { key: split.key, left_share: split.leftShare } }),
       };
-      return [{ changed, requests, shard }];
+      return [{ changed: changed || staging !== null, requests, shard }];
     });
     this.told = told;
     const ranked = [...shards].sort(
@@ -83,7 +90,9 @@ export class Statistics {
     const answeredMs = this.answeredMs;
     this.answeredMs = [];
     this.nextAnswered = 0;
+    const disk = this.disk?.use() ?? null;
     return {
+      ...(disk === null ? {} : { disk: { capacity_bytes: disk.capacityBytes, used_bytes: disk.usedBytes } }),
       shards: shards.length,
       leaders: shards.filter(({ shard }) => shard.role === 'LEADER').length,
       bytes: shards.reduce((sum, { shard }) => sum + shard.bytes, 0),

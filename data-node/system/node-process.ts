@@ -12,6 +12,7 @@ import { handle } from '../server/dispatch.ts';
 import type { NodeRequest, NodeResponse } from '../server/dispatch.ts';
 import { listen } from '../server/http-server.ts';
 import type { NodeServer } from '../server/http-server.ts';
+import { systemDisk } from './disk.ts';
 import { createHttpClient } from './http-client.ts';
 import { openNodeFiles } from './node-files.ts';
 import type { NodeFiles } from './node-files.ts';
@@ -124,6 +125,7 @@ async function runComposition(
       lease: agent.lease,
       controlPlane: agent.controlPlane,
       peers: http.peers(() => agent.credential()),
+      disk: systemDisk(options.dataDir, options.diskCapacityBytes),
       unsafeWithoutSelfFencing: !options.selfFencing,
       ...(serveLog === null ? {} : { observer: { onServe: (event) => serveLog.note(event) } }),
     });

@@ -13,6 +13,8 @@ export interface NodeOptions {
   readonly dataDir: string;
   readonly controlPlaneUrl: string;
   readonly joinToken: string | null;
+  /** Bytes that the node may fill, for several nodes on one disk; null: the whole file system is its own. */
+  readonly diskCapacityBytes: number | null;
   /** True: collects the heartbeats of other nodes and sends them as one. */
   readonly relayForOthers: boolean;
   /** Node id of the relay through which this node beats; null: directly. */
@@ -30,6 +32,7 @@ export const USAGE = `Usage: node data-node/main.ts --node-id ID --zone ZONE --d
   --host HOST              address to listen on and to be reached at (default: 127.0.0.1)
   --port N                 port; 0 is the one used last, else a free one (default: 0)
   --join-token-file FILE   join token of a new node (else SHARDKEEPER_JOIN_TOKEN); never on the command line
+  --disk-capacity BYTES    space of this node where several share a disk (default: the file system's)
   --relay                  collect the heartbeats of up to 100 other nodes and send them as one
   --relay-through ID       send heartbeats through the relay with this node id; directly when it does not answer
   --exit-with-parent       stop when standard input or the parent's channel closes
@@ -59,6 +62,7 @@ export function readOptions(
         'data-dir': { type: 'string' },
         'control-plane': { type: 'string' },
         'join-token-file': { type: 'string' },
+        'disk-capacity': { type: 'string' },
         relay: { type: 'boolean', default: false },
         'relay-through': { type: 'string' },
         'exit-with-parent': { type: 'boolean', default: false },
@@ -84,6 +88,10 @@ export function readOptions(
   if (!URL.canParse(controlPlaneUrl) || !/^https?:$/.test(new URL(controlPlaneUrl).protocol)) {
     return err('--control-plane must be an http(s) URL');
   }
+  const capacity = values['disk-capacity'];
+  // At least what an empty engine takes.
+  if (capacity !== undefined && !/^[1-9][0-9]{6,15}$/.test(capacity))
+    return err('--disk-capacity must be a number of bytes, at least 1000000');
   const relayThrough = values['relay-through'] ?? null;
   const badRelay = relayThrough === null ? undefined : nodeIdSchema.safeParse(relayThrough).error?.issues[0]?.message;
   if (badRelay !== undefined) return err(`--relay-through ${badRelay}`);
@@ -98,6 +106,7 @@ export function readOptions(
     dataDir,
     controlPlaneUrl,
     joinToken: joinToken.value,
+    diskCapacityBytes: capacity === undefined ? null : Number(capacity),
     relayForOthers: values.relay,
     relayThrough,
     exitWithParent: values['exit-with-parent'],

@@ -98,6 +98,8 @@ export const heartbeatRequestSchema = z.strictObject({
       bytes: counterSchema,
       requests_per_second: z.number().min(0),
       fsync_ms_p99: z.number().min(0),
+      /** Where its data lies; missing while the node can't tell. */
+      disk: z.strictObject({ capacity_bytes: counterSchema, used_bytes: counterSchema }).optional(),
       /** Slowest hundredth of the clients' requests, from arrival to answer, since the last statistics. */
       client_ms_p99: z.number().min(0).optional(),
       /** True while the node's disk refuses writes. */

@@ -1,6 +1,6 @@
 import { openEngine } from '../../../data-node/engine/engine.ts';
 import type { Engine } from '../../../data-node/engine/engine.ts';
-import type { PeerNetwork } from '../../../data-node/ports.ts';
+import type { Disk, PeerNetwork } from '../../../data-node/ports.ts';
 import type { Tuning } from '../../../data-node/replication/tuning.ts';
 import type { ServeEvent } from '../../../data-node/replication/context.ts';
 import { createShardHost } from '../../../data-node/replication/shard-host.ts';
@@ -59,6 +59,7 @@ export class Cluster {
       port?: number;
       unsafeWithoutSelfFencing?: boolean;
       tuning?: Partial<Tuning>;
+      disk?: Disk;
     } = {},
   ): Engine {
     const engine = options.engine ?? openEngine({ memory: true });
@@ -91,6 +92,7 @@ export class Cluster {
         onFork: (event) => this.forks.push({ ...event, nodeId }),
       },
       ...(options.tuning === undefined ? {} : { tuning: options.tuning }),
+      ...(options.disk === undefined ? {} : { disk: options.disk }),
       ...(options.unsafeWithoutSelfFencing === true ? { unsafeWithoutSelfFencing: true } : {}),
     });
     const running: Running = { process, host, engine, registration, leaseHeld: true };

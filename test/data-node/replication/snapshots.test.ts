@@ -40,6 +40,25 @@ describe('a snapshot', () => {
     expect(slowestMs).toBeLessThan(100);
   });
 
+  it('shows how far it has come in the statistics of the node that takes it', async () => {
+    const cluster = await wiped({ snapshotBytesPerSecond: 500_000 });
+    const told = (): { bytes: number } | undefined =>
+      cluster
+        .host('n3')
+        .stats()
+        .busiest.find((shard) => shard.shard_id === SHARD_ID);
+    await cluster.until('the first chunk is taken', () => chunksTo(cluster, 'n3').length > 1);
+    const seen: number[] = [];
+    while (!cluster.controlPlane.inSync(SHARD_ID).includes('n3')) {
+      const bytes = told()?.bytes ?? 0;
+      if (bytes !== seen.at(-1)) seen.push(bytes);
+      await cluster.run(200);
+    }
+    expect(seen.length).toBeGreaterThan(5);
+    expect(seen).toEqual(seen.toSorted((left, right) => left - right));
+    expect(told()?.bytes).toBe(cluster.host('n1').stats().bytes);
+  });
+
   it('goes on where it was when a chunk, or its answer, is lost', async () => {
     const cluster = await wiped({ snapshotChunkTimeoutMs: 500 });
     let answers = 0;
