@@ -60,6 +60,21 @@ export class Clients {
     process.deliver(0, () => void write());
   }
 
+  readUntilAnswered(name: string, key: string, done: (value: string | null) => void): void {
+    const { process, client } = this.newClient(name);
+    const read = async (): Promise<void> => {
+      for (;;) {
+        try {
+          done(await client.get(key));
+          return;
+        } catch {
+          await process.timers.sleep(RETRY_MS);
+        }
+      }
+    };
+    process.deliver(0, () => void read());
+  }
+
   /** Writes and then reads every key, each by a client of its own; answers how many are left. */
   writeAndReadAll(): () => number {
     let left = this.options.keys.length;

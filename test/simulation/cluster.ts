@@ -45,6 +45,7 @@ export const RECOVERY_MS_MAX = 60_000;
 /** What the cluster does by itself about lost nodes and uneven load begins within a run. */
 const IMPATIENT = { check_every_seconds: 5, repair_after_seconds: 10 };
 const SETUP_MS_MAX = 60_000;
+const ASK_MS_MAX = 15_000;
 /** And by then every replica is IN_SYNC again: silent leaders and lost copies are noticed by timeouts of up to 15 s. */
 export const REPLICATION_MS_MAX = 120_000;
 /** And by then every operation has ended (I-10): a step whose function died is waited for 60 s, an undoing gives up after 120 s. */
@@ -114,7 +115,10 @@ class Simulation implements ScenarioCluster {
       () => time.nowMs(),
       (violation) => this.violated(violation),
     );
-    watchWire(this.network, this.data, this.metadata);
+    watchWire(this.network, this.data, this.metadata, {
+      nowMs: () => time.nowMs(),
+      holdsLease: (nodeId) => this.nodes.some((node) => node.nodeId === nodeId && node.holdsLease()),
+    });
     this.store = new SqliteStore({
       path: ':memory:',
       random: this.random.fork('store-writes'),
@@ -190,6 +194,24 @@ class Simulation implements ScenarioCluster {
 
   writeUntilAcknowledged(name: string, key: string, done: () => void): void {
     this.clients.writeUntilAcknowledged(name, key, done);
+  }
+
+  readUntilAnswered(name: string, key: string, done: (value: string | null) => void): void {
+    this.clients.readUntilAnswered(name, key, done);
+  }
+
+  async ask(method: 'GET' | 'POST', path: string, body: unknown): Promise<Record<string, unknown>> {
+    const process = this.time.processEnvironment({ name: 'administrator' });
+    const network = clientNetwork(this.network, { host: 'administrator', process });
+    let answer: Awaited<ReturnType<typeof network.call>> | null = null;
+    process.deliver(0, () => {
+      const url = `${URL_OF_CONTROL_PLANE}${path}`;
+      void network.call({ method, url, bearer: this.admin, body, timeoutMs: ASK_MS_MAX }).then((it) => (answer = it));
+    });
+    await this.time.run(() => answer !== null, this.time.nowMs() + 2 * ASK_MS_MAX);
+    const got = answer as Awaited<ReturnType<typeof network.call>> | null;
+    if (got?.kind !== 'ANSWERED') throw new Error(`${method} ${path}: no answer`);
+    return { status: got.status, ...(got.body as Record<string, unknown>) };
   }
 
   close(): void {

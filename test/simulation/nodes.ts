@@ -67,6 +67,11 @@ export class SimulatedNode implements FaultyNode {
     return lease?.registration()?.nodeEpoch === nodeEpoch && lease.held();
   }
 
+  /** True while a living process of the node believes in a lease, whatever its node epoch. */
+  holdsLease(): boolean {
+    return this.running?.lease?.held() === true;
+  }
+
   start(): void {
     if (this.running !== null) return;
     const { time, network, trace } = this.world;

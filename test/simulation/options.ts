@@ -15,6 +15,10 @@ export interface ScenarioCluster extends FaultyCluster {
   shards(): readonly ShardDescriptor[];
   /** A client process of its own: writes `key` again and again until a write is acknowledged, then calls `done`. */
   writeUntilAcknowledged(name: string, key: string, done: () => void): void;
+  /** A client process of its own: reads `key` until an answer comes. The read is not part of the run's history. */
+  readUntilAnswered(name: string, key: string, done: (value: string | null) => void): void;
+  /** A request of an administrator: the answer's fields, and `status` with them where they have none of that name. */
+  ask(method: 'GET' | 'POST', path: string, body: unknown): Promise<Record<string, unknown>>;
   /** One key of each shard. */
   keyOf(shard: ShardDescriptor): string;
 }

@@ -9,14 +9,25 @@ const shardFieldSchema = z.looseObject({ shard_id: z.string() });
 const epochFieldSchema = z.looseObject({ epoch: z.number() });
 
 /** Reads off the wire what data nodes promised and served, in the moment in which it left them. */
-export function watchWire(network: SimulatedNetwork, data: DataWatch, metadata: MetadataWatch): void {
+export function watchWire(
+  network: SimulatedNetwork,
+  data: DataWatch,
+  metadata: MetadataWatch,
+  clock: { nowMs(): number; holdsLease(nodeId: string): boolean },
+): void {
+  const sentMs = new WeakMap<NetworkRequest, number>();
   network.onRequest = (_from, to, request) => {
+    if (request.path.startsWith('/data/')) sentMs.set(request, clock.nowMs());
     if (to !== CONTROL_PLANE.host || request.body === null) return;
     if (request.path.endsWith('/reports') || request.path.endsWith('/heartbeat')) noteReceipts(request.body, metadata);
   };
   network.onAnswer = (host, request, answer) => {
     if (answer.status === 200 && request.body !== null && host !== CONTROL_PLANE.host)
-      noteAnswer(host, request.path, request.body, answer, { data, metadata });
+      noteAnswer(host, request.path, request.body, answer, {
+        data,
+        metadata,
+        asked: { sentMs: sentMs.get(request) ?? Infinity, underLease: clock.holdsLease(host) },
+      });
   };
 }
 
@@ -25,7 +36,7 @@ function noteAnswer(
   path: NetworkRequest['path'],
   body: string,
   answer: NetworkAnswer,
-  watches: { data: DataWatch; metadata: MetadataWatch },
+  watches: { data: DataWatch; metadata: MetadataWatch; asked: { sentMs: number; underLease: boolean } },
 ): void {
   if (path === '/node/commands') {
     noteReceipts(answer.body, watches.metadata);
@@ -33,7 +44,7 @@ function noteAnswer(
   }
   if (path.startsWith('/data/')) {
     const { shard_id } = shardFieldSchema.parse(JSON.parse(body));
-    watches.data.servedClient(host, shard_id, epochFieldSchema.parse(JSON.parse(answer.body)).epoch);
+    watches.data.servedClient(host, shard_id, epochFieldSchema.parse(JSON.parse(answer.body)).epoch, watches.asked);
   } else if (path.startsWith('/replication/')) {
     const request: unknown = JSON.parse(body);
     watches.data.agreed(host, shardFieldSchema.parse(request).shard_id, epochFieldSchema.parse(request).epoch);
