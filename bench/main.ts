@@ -2,8 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { runColdstart } from './coldstart.ts';
 import { runFailover } from './failover.ts';
+import { runMove } from './move.ts';
 import { runPlan } from './plan.ts';
 import { runSplit } from './split.ts';
+import { runRebalanceLive } from './rebalance-live.ts';
 import { runRouteCache } from './route-cache.ts';
 
 /**
@@ -16,6 +18,8 @@ const USAGE = `Usage: npm run bench -- NAME [options] [--json]
   coldstart       sizes of the Lambda functions' bundles, and how long they take to load
   route-cache     look-ups in the client's route cache
   split           splits a large shard again and again under load
+  move            moves shards and their leaders, and one of 512 MB, under load
+  rebalance-live  rebalances a cluster that grew, under load
   plan            plans a rebalance of 10,000 nodes and 1,000,000 shards
 
   --json          the figures as one JSON object in the last line
@@ -25,10 +29,10 @@ Options of failover:
   --kills N       kills that count (default: 20)
   --control N     stops in the control run without self-fencing, which must show double leaders (default: 3; 0: none)
 
-Options of split:
-  --megabytes N   size of the shard (default: 512)
+Options of split and move:
+  --megabytes N   size of the large shard (default: 512)
 
-Options of failover and split:
+Options of failover, split, move and rebalance-live:
   --keep          keep the data directory, for a look at the nodes' logs`;
 
 async function main(): Promise<void> {
@@ -57,6 +61,8 @@ async function main(): Promise<void> {
     coldstart: () => runColdstart(say),
     'route-cache': () => runRouteCache(say),
     split: () => runSplit({ megabytes: count(values.megabytes), keep: values.keep }, say),
+    move: () => runMove({ megabytes: count(values.megabytes), keep: values.keep }, say),
+    'rebalance-live': () => runRebalanceLive({ keep: values.keep }, say),
     plan: () => runPlan(say),
   };
   const run = values.help || name === undefined || !Object.hasOwn(benchmarks, name) ? undefined : benchmarks[name];

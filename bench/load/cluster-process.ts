@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
+import { nodeArguments } from '../../local/node-processes.ts';
 import { nodeCalls, clusterCalls } from '../../shared/contracts/api/nodes.ts';
 import { operationCalls } from '../../shared/contracts/api/operations.ts';
 import { shardCalls } from '../../shared/contracts/api/shards.ts';
@@ -23,6 +24,7 @@ export interface ClusterOptions {
 
 const START_MS_MAX = 90_000;
 const STOP_MS_MAX = 30_000;
+const NODE_STOP_MS_MAX = 8_000;
 const CALL_MS_MAX = 10_000;
 const POLL_MS = 250;
 
@@ -43,6 +45,7 @@ export class ClusterProcess {
   private readonly folder: string;
   private readonly child: ChildProcess;
   private readonly keep: boolean;
+  private readonly added: ChildProcess[] = [];
 
   private constructor(parts: { url: string; folder: string; serveLogs: string; child: ChildProcess; keep: boolean }) {
     this.url = parts.url;
@@ -86,6 +89,23 @@ export class ClusterProcess {
       throw error;
     }
     return cluster;
+  }
+
+  /** Starts one more node by hand, as an operator does it, and waits until it is healthy. It ends with the cluster. */
+  async addNode(nodeId: string, zone: string): Promise<void> {
+    const dataDir = join(this.folder, 'nodes', nodeId);
+    mkdirSync(dataDir, { recursive: true });
+    const log = openSync(this.logFile(nodeId), 'a');
+    const plan = { nodeId, zone, relaying: 'none' as const };
+    const serveLog = join(this.serveLogs, `${nodeId}.jsonl`);
+    const args = [...nodeArguments(plan, dataDir, this.url), '--exit-with-parent', '--serve-log', serveLog];
+    const tokenFile = join(this.folder, 'join-token');
+    const child = spawn(process.execPath, [...args, '--join-token-file', tokenFile], { stdio: ['pipe', log, log] });
+    closeSync(log);
+    this.added.push(child);
+    await until(START_MS_MAX, `${nodeId} healthy`, async () =>
+      (await this.nodes()).some((node) => node.node_id === nodeId && node.status === 'HEALTHY'),
+    );
   }
 
   /** Log of a node: JSON lines. */
@@ -156,6 +176,12 @@ export class ClusterProcess {
   }
 
   async stop(): Promise<void> {
+    for (const node of this.added) {
+      const exited = new Promise<void>((resolve) => node.once('exit', () => resolve()));
+      if (node.exitCode !== null || !node.kill('SIGTERM')) continue;
+      await Promise.race([exited, sleep(NODE_STOP_MS_MAX, undefined, { ref: false })]);
+      if (node.exitCode === null) node.kill('SIGKILL');
+    }
     if (this.child.exitCode === null) {
       const exited = new Promise<void>((resolve) => this.child.once('exit', () => resolve()));
       this.child.kill('SIGTERM');

@@ -9,7 +9,7 @@ import { StallWatchdog } from './stall-watchdog.ts';
 import { percentile, rounded } from './statistics.ts';
 import { Traffic } from './traffic.ts';
 import { countsOf, failedOf, figuresOf, medianOf, ratiosOf, refusedAtFirst } from './windows.ts';
-import type { Window } from './windows.ts';
+import type { Window, WindowFigures } from './windows.ts';
 
 /**
  * Structural changes under clients' load: a cluster of real processes, an open loop at 30 % of what a closed loop gets through,
@@ -42,6 +42,9 @@ export interface LiveFigures {
   readonly in_node_locks: number;
   /** The same with that fsync; null where there is none. */
   readonly in_node_commit_ms_p99: number | null;
+  /** Leaderships that went from node to node, and the time between the answers of the two. */
+  readonly leader_handovers: number;
+  readonly handover_ms_p99: number | null;
   readonly acknowledged_writes: number;
   readonly rows_verified: number;
   readonly lost_writes: number;
@@ -59,6 +62,8 @@ export interface LiveCluster {
   readonly cluster: ClusterProcess;
   readonly rows: Rows;
   readonly say: (line: string) => void;
+  /** Times of the requests that were due since then. */
+  since(fromMs: number): WindowFigures;
 }
 
 export const TABLE = 'bench';
@@ -73,13 +78,14 @@ const LOCK_P99_MS_MAX = 1;
 const SHOWN_MAX = 5;
 
 /**
- * Runs `work` in each busy window; it begins nothing new after `untilMs`, and answers when what it began is done: the window ends
- * then. `after` follows the windows, under the same load, and adds figures of its own.
+ * Runs `before` before the capacity is measured, and `work` in each busy window; it begins nothing new after `untilMs`, and answers when
+ * what it began is done: the window ends then. `after` follows the windows, under the same load, and adds figures of its own.
  */
 export async function runLive<F extends object>(
   options: LiveOptions,
   say: (line: string) => void,
   parts: {
+    readonly before?: (cluster: ClusterProcess) => Promise<void>;
     readonly work: (live: LiveCluster, untilMs: number) => Promise<void>;
     readonly after: (live: LiveCluster) => Promise<F>;
   },
@@ -95,12 +101,18 @@ export async function runLive<F extends object>(
     try {
       await rows.load(traffic.client, TABLE, say);
       await settled(cluster);
+      await parts.before?.(cluster);
       const capacity = await traffic.capacity(CAPACITY_MS);
       const rate = capacity * CAPACITY_SHARE;
       say(`${Math.round(capacity)} requests/s in a closed loop; from here on ${Math.round(rate)} a second`);
       traffic.start(rate);
       await sleep(WARM_UP_MS);
-      const live: LiveCluster = { cluster, rows, say };
+      const live: LiveCluster = {
+        cluster,
+        rows,
+        say,
+        since: (fromMs) => figuresOf(traffic.requests, { kind: 'BUSY', fromMs, toMs: Infinity }),
+      };
       const windows: Window[] = [];
       const measured = async (kind: Window['kind'], work: (untilMs: number) => Promise<unknown>): Promise<void> => {
         const fromMs = performance.now();
@@ -123,11 +135,14 @@ export async function runLive<F extends object>(
       for (const key of lost.slice(0, SHOWN_MAX)) say(`LOST: ${key}`);
       const nodes = await cluster.nodes();
       const locks = await readInNodeLocks(nodes.map((node) => cluster.logFile(node.node_id)));
-      const overlaps = (await readServeLogs(cluster.serveLogs)).overlaps();
+      const served = await readServeLogs(cluster.serveLogs);
+      const overlaps = served.overlaps();
       for (const overlap of overlaps.slice(0, SHOWN_MAX)) say(`DOUBLE LEADER: ${JSON.stringify(overlap)}`);
       const figures: LiveFigures = {
         ...requestFigures(traffic, windows, say),
         ...lockFigures(locks),
+        leader_handovers: served.handovers().length,
+        handover_ms_p99: rounded(percentile(served.handovers(), 99)),
         acknowledged_writes: traffic.written.size,
         rows_verified: rowsRead,
         lost_writes: lost.length,
