@@ -20,7 +20,9 @@ export async function endCounted(
   const { operationId } = operation.value;
   for (let attempt = 0; attempt < COUNT_ATTEMPTS_MAX; attempt++) {
     const found = await deps.records.get('table', { table });
-    if (found === null) return endApplied(deps, operation, change.detail, {});
+    // Deleted meanwhile, and perhaps made anew under its name: another table, whose count is right.
+    if (found === null || found.value.createdAtMs > operation.value.createdAtMs)
+      return endApplied(deps, operation, change.detail, {});
     const value = { ...found.value, shardCount: found.value.shardCount + change.shards };
     const outcome = await endApplied(deps, operation, change.detail, {
       writes: [{ kind: 'put', entity: 'table', value, when: [{ kind: 'revision', is: found.revision }] }],
