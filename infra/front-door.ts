@@ -48,7 +48,7 @@ export const frontDoor: readonly FrontDoorPath[] = [
   ...behindToken('routes', '/routes/{proxy+}'),
   ...behindToken('config', '/config/{proxy+}'),
   ...behindToken('operations', '/operations', '/operations/{proxy+}'),
-  ...behindToken('auth', '/auth/{proxy+}', '/audit'),
+  ...behindToken('auth', '/auth/{proxy+}', '/audit', '/decisions'),
   // Public calls, and 404 for every path that nobody serves.
   { path: '/{proxy+}', entry: 'meta', authorizer: 'none' },
 ];

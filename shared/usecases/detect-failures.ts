@@ -12,11 +12,12 @@ import type { NodeId } from '../domain/ids.ts';
 import { DRIFT_BOUND_MS, LEASE_PROFILES } from '../domain/lease.ts';
 import type { LivenessRecord } from '../domain/lease.ts';
 import { mapBounded } from '../domain/map-bounded.ts';
-import type { Deps } from '../ports.ts';
+import type { Deps, RecordWrite } from '../ports.ts';
 import { everyRecord } from './every-record.ts';
 import { createDetectorLease } from './detector-lease.ts';
 import type { DetectorLease } from './detector-lease.ts';
 import { sweepFencedNode, noteSweep } from './fail-over.ts';
+import { asJson, decisionWrite, noteRefusal } from './decisions.ts';
 import { fenceNode, markExpired } from './fence-node.ts';
 import { readAllLiveness } from './liveness-view.ts';
 import { SYSTEM } from './principal.ts';
@@ -161,13 +162,28 @@ async function fenceAndFailOver(loop: Loop, item: LivenessRecord): Promise<void>
   if (loop.sweeping.has(item.nodeId)) return;
   loop.sweeping.add(item.nodeId);
   try {
-    const fenced = await attempt(loop, 'fence', () => fenceNode(loop.deps, BY, item));
+    const fenced = await attempt(loop, 'fence', () =>
+      fenceNode(loop.deps, BY, item, { writes: [fenceDecision(loop, item)], audit: [], events: [] }),
+    );
     if (fenced === null) return; // it renewed, or the outcome is unknown: the next tick reads anew
     loop.deps.log.info('node-fenced', { nodeId: fenced.nodeId, nodeEpoch: fenced.nodeEpoch });
     await sweep(loop, fenced);
   } finally {
     loop.sweeping.delete(item.nodeId);
   }
+}
+
+/** A fence and what was seen of the lease: how long its sequence stood still on this loop's clock (L2), and the brake (L5). */
+function fenceDecision({ deps, lease, observations }: Loop, item: LivenessRecord): RecordWrite {
+  const observation = observations.get(item.nodeId);
+  return decisionWrite(deps, BY, {
+    entity: `node:${item.nodeId}`,
+    kind: 'FENCE',
+    code: 'FENCED',
+    inputs: asJson({ liveness: item, observation: observation ?? null, seen_at_ms: deps.clock.monotonicMs() }),
+    rejected: [],
+    outcome: { brake: lease.brake === null ? 'OFF' : 'ENGAGED' },
+  });
 }
 
 /** Sweeps the rows of nodes whose fence is open (E3), including those that another loop fenced and did not finish. */
@@ -239,6 +255,17 @@ function updateBrake(loop: Loop, reading: BrakeReading): boolean {
     const reason = `${reading.lost} of ${reading.total} nodes lost, ${reading.lostOutsideWorstZone} of them outside the worst-hit zone`;
     deps.log.error('brake-engaged', { reason });
     lease.setBrake({ engagedAtMs: deps.clock.wallMs(), lost: reading.lost, reason });
+    track(
+      loop,
+      noteRefusal(deps, BY, {
+        entity: 'cluster',
+        kind: 'BRAKE',
+        code: 'BRAKE_ENGAGED',
+        inputs: asJson(reading),
+        rejected: [],
+        outcome: { reason },
+      }),
+    );
   }
   return true;
 }

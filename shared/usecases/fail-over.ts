@@ -1,4 +1,4 @@
-import { allEntriesVoid, electFromVoid, electLeader, leaderIsFenced } from '../domain/election.ts';
+import { allEntriesVoid, leaderIsFenced } from '../domain/election.ts';
 import type { ElectionRefusal, LivenessView, VoidProof } from '../domain/election.ts';
 import type { Fault } from '../domain/faults.ts';
 import type { NodeId, ShardId } from '../domain/ids.ts';
@@ -14,6 +14,7 @@ import type { CommandDraft, Deps, LocatedShard, Principal } from '../ports.ts';
 import { STORE_CONCURRENCY } from './concurrency.ts';
 import { changeDescriptor, changeLocated } from './descriptor-change.ts';
 import type { Changed } from './descriptor-change.ts';
+import { electionJournal } from './election-journal.ts';
 import { readLiveness } from './liveness-view.ts';
 
 /** What follows a fence: elections for the shards that the node led, then its IN_SYNC entries, until the fence is closed (E1, E3). */
@@ -102,20 +103,20 @@ async function elect(
   leadersOn: Map<NodeId, number>,
 ): Promise<Outcome> {
   const { shard } = located;
+  const journal = electionJournal(deps, principal);
   const outcome = await changeLocated<ElectionRefusal>(
     deps,
     located,
-    { principal, action: 'LEADER_ELECTED' },
-    (present) => {
-      const elected = electLeader(present, view, {
+    { principal, action: 'LEADER_ELECTED', also: journal.writes },
+    (present) =>
+      journal.elect(present, view, {
         leadersOn: (nodeId) => leadersOn.get(nodeId) ?? 0,
         random: () => deps.random.next(),
         nowMs: deps.clock.wallMs(),
-      });
-      return elected.ok ? ok(elected.value.shard) : elected;
-    },
+      }),
   );
   if (!outcome.ok) {
+    await journal.refused();
     deps.log.warn('election-refused', { shardId: shard.shardId, ...outcome.error });
     return { kind: outcome.error.code === 'LEADER_NOT_FENCED' ? 'SETTLED' : 'LEADERLESS', shard };
   }
@@ -180,10 +181,16 @@ export async function ensureLeader(
   proof: VoidProof | null,
 ): Promise<Result<Changed, ElectionRefusal | Fault>> {
   let fromVoid = false;
+  const journal = electionJournal(deps, principal);
   const outcome = await changeDescriptor<ElectionRefusal>(
     deps,
     shardId,
-    { principal, action: 'LEADER_ELECTED', ...(proof === null ? {} : { detail: { proof_of: proof.nodeId } }) },
+    {
+      principal,
+      action: 'LEADER_ELECTED',
+      also: journal.writes,
+      ...(proof === null ? {} : { detail: { proof_of: proof.nodeId } }),
+    },
     async (shard) => {
       const view = await readLiveness(
         deps,
@@ -192,13 +199,12 @@ export async function ensureLeader(
       if (!leaderIsFenced(shard, view)) return ok(null);
       fromVoid = proof !== null && allEntriesVoid(shard, view);
       const nowMs = deps.clock.wallMs();
-      const elected =
-        fromVoid && proof !== null
-          ? electFromVoid(shard, view, proof, nowMs)
-          : electLeader(shard, view, { leadersOn: () => 0, random: () => deps.random.next(), nowMs });
-      return elected.ok ? ok(elected.value.shard) : elected;
+      return fromVoid && proof !== null
+        ? journal.electFromVoid(shard, view, proof, nowMs)
+        : journal.elect(shard, view, { leadersOn: () => 0, random: () => deps.random.next(), nowMs });
     },
   );
+  if (!outcome.ok) await journal.refused();
   if (outcome.ok && outcome.value.kind === 'CHANGED') {
     if (fromVoid) deps.log.warn('elected-from-void', { shardId, nodeId: outcome.value.shard.leader.nodeId });
     await announceLeaders(deps, [outcome.value.shard]);

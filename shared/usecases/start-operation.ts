@@ -1,3 +1,4 @@
+import type { Decided } from '../domain/decision.ts';
 import { conflict } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
 import type { Generation, OperationId, ShardId } from '../domain/ids.ts';
@@ -8,6 +9,7 @@ import type { Json, OperationRecord, OperationType } from '../domain/records.ts'
 import { err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
 import type { Change, Deps, Principal, RecordConflict, RecordWrite } from '../ports.ts';
+import { asJson, decisionWrite } from './decisions.ts';
 import { principalName } from './principal.ts';
 
 /** The one way to start an operation: its record and what it claims in ONE commit, then its state machine. */
@@ -60,6 +62,7 @@ export async function startOperation(
   const own: readonly RecordWrite[] = [
     { kind: 'put', entity: 'operation', value: operation, when: [{ kind: 'absent' }] },
     { kind: 'put', entity: 'openOperation', value: { operationId: operation.operationId }, when: [{ kind: 'absent' }] },
+    decisionWrite(deps, principal, decisionOf(operation, request.basedOn ?? [])),
   ];
   const also = request.also ?? { writes: [], audit: [], events: [] };
   const committed = await deps.records.commit({
@@ -86,6 +89,24 @@ export async function startOperation(
   await startExecution(deps, operation);
   return ok(operation);
 }
+
+/** A shard's own operation stands in the journal of the shard; the generations are those that the plan was made from. */
+const decisionOf = (
+  { operationId: id, type, input, plan, parentId }: OperationRecord,
+  basedOn: NonNullable<NewOperation['basedOn']>,
+): Decided => ({
+  entity: basedOn.length === 1 ? `shard:${basedOn.map(({ shardId }) => shardId).join()}` : `operation:${id}`,
+  kind: 'OPERATION',
+  code: 'STARTED',
+  inputs: asJson({
+    type,
+    input,
+    plan,
+    based_on: basedOn.length > PLAN_CHECKS_IN_COMMIT_MAX ? basedOn.length : basedOn,
+  }),
+  rejected: [],
+  outcome: { operation_id: id, parent_id: parentId },
+});
 
 /** Starts the operation's present execution; one that is there already is success. What fails here is left to the reconciler. */
 export async function startExecution(

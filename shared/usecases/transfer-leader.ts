@@ -1,4 +1,5 @@
-import type { RejectionCode } from '../domain/election.ts';
+import type { Decided } from '../domain/decision.ts';
+import type { LivenessView, RejectionCode } from '../domain/election.ts';
 import { conflict, notFound } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
 import { nodeId, shardId } from '../domain/ids.ts';
@@ -12,6 +13,7 @@ import type { CompletionRefusal, Receipt, TransferRefusal } from '../domain/tran
 import type { Deps, Principal } from '../ports.ts';
 import { changeDescriptor, shardNotFound } from './descriptor-change.ts';
 import type { Changed } from './descriptor-change.ts';
+import { asJson, decisionWrite, noteRefusal } from './decisions.ts';
 import { announceLeaders, ensureLeader } from './fail-over.ts';
 import { readLiveness } from './liveness-view.ts';
 import type { UseCase } from './types.ts';
@@ -95,24 +97,53 @@ export async function startTransfer(
   target: ReplicaId,
 ): Promise<Result<Started, TransferRefusal | Fault>> {
   let already = false;
+  let noted: Decided | null = null;
   const outcome = await changeDescriptor<TransferRefusal>(
     deps,
     id,
-    { principal, action: 'TRANSFER_STARTED', detail: { target } },
+    {
+      principal,
+      action: 'TRANSFER_STARTED',
+      detail: { target },
+      also: () => (noted === null ? [] : [decisionWrite(deps, principal, noted)]),
+    },
     async (shard) => {
       const view = await readLiveness(
         deps,
         shard.replicas.map((replica) => replica.nodeId),
       );
       const step = decideTransfer(shard, target, view);
+      noted = transferDecision(shard, target, view, step);
       if (!step.ok) return step;
       already = step.value.kind === 'ALREADY_LEADER';
       return ok(step.value.kind === 'WRITE_INTENT' ? step.value.shard : null);
     },
   );
-  if (!outcome.ok) return outcome;
+  if (!outcome.ok) {
+    if (noted !== null) await noteRefusal(deps, principal, noted);
+    return outcome;
+  }
   if (already) return ok({ kind: 'ALREADY_LEADER', shard: outcome.value.shard });
   return ok({ kind: 'STARTED', shard: await askToStepDown(deps, principal, outcome.value.shard) });
+}
+
+function transferDecision(
+  shard: ShardDescriptor,
+  target: ReplicaId,
+  view: LivenessView,
+  step: ReturnType<typeof decideTransfer>,
+): Decided {
+  const rejected = step.ok
+    ? []
+    : [{ candidate: target, code: step.error.code === 'REPLICA_NOT_IN_SYNC' ? step.error.reason : step.error.code }];
+  return {
+    entity: `shard:${shard.shardId}`,
+    kind: 'TRANSFER',
+    code: step.ok ? step.value.kind : step.error.code,
+    inputs: asJson({ shard, target, liveness: [...view.values()] }),
+    rejected,
+    outcome: step.ok ? { target } : null,
+  };
 }
 
 /** Sends step_down to the leader; returns the shard after the transfer if the receipt came with the answer. */

@@ -60,6 +60,8 @@ export const samples: Readonly<Record<CallName, Sample>> = {
   getTable: { params: { table: 'cities' } },
   deleteTable: { params: { table: 'cities' } },
   getRoute: { params: { table: 'cities' }, query: { key: 'k' } },
+  routeChanges: { params: { table: 'cities' }, query: { limit: '10' } },
+  listDecisions: { query: { limit: '10' } },
   batchRoutes: { params: { table: 'cities' }, body: { keys: ['k'] } },
   listOperations: { query: { limit: '10' } },
   getOperation: { params: { operation_id: 'op-1' } },

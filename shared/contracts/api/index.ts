@@ -1,4 +1,5 @@
 import type { Call } from './call.ts';
+import { decisionCalls } from './decisions.ts';
 import { clusterCalls, nodeCalls } from './nodes.ts';
 import { nodeCareCalls } from './node-care.ts';
 import { operationCalls } from './operations.ts';
@@ -22,6 +23,7 @@ export const calls = {
   ...replicationCalls,
   ...tableCalls,
   ...routeCalls,
+  ...decisionCalls,
   ...operationCalls,
   ...recoveryCalls,
   ...systemCalls,
