@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import { routeCalls } from '../../shared/contracts/api/routes.ts';
 import { shardCalls } from '../../shared/contracts/api/shards.ts';
 import type { Run } from '../program.ts';
 import { printStarted, withWatch } from './operations.ts';
 import type { WatchOptions } from './operations.ts';
+import { addSplitMergeCommands } from './split-merge.ts';
 import { limitOption } from '../program.ts';
 import { collect, printFields, printTable, showKey, tellMore } from '../output.ts';
 
@@ -95,6 +95,7 @@ export function addShardCommands(program: Command, run: Run): void {
         printFields(context, answer, { message: answer.message, epoch: answer.epoch, generation: answer.generation });
       }),
     );
+  addSplitMergeCommands(shards, run);
   withWatch(shards.command('move <shard>'))
     .description('move one replica to another node (an operation)')
     .requiredOption('--to <node>', 'node that takes the replica')
@@ -122,29 +123,6 @@ export function addShardCommands(program: Command, run: Run): void {
         };
         if (operation_id === null) printFields(context, answer, shown);
         else await printStarted(context, options, { ...shown, operation_id });
-      }),
-    );
-  program
-    .command('routes')
-    .description('where keys live')
-    .command('get <table> <key>')
-    .description('show the route of a key')
-    .action(
-      run(async (context, _options, table: string, key: string) => {
-        const answer = await context.call(routeCalls.getRoute.response, {
-          method: 'GET',
-          path: `/routes/${encodeURIComponent(table)}`,
-          query: { key },
-        });
-        printFields(context, answer, {
-          table: answer.table,
-          shard_id: answer.shard_id,
-          start_key: showKey(answer.start_key, 'start'),
-          end_key: showKey(answer.end_key, 'end'),
-          epoch: answer.epoch,
-          leader: `${answer.leader.node_id} ${answer.leader.host}:${answer.leader.port}`,
-          replicas: answer.replicas.map((replica) => `${replica.node_id} ${replica.sync_status}`).join(', '),
-        });
       }),
     );
 }
