@@ -82,7 +82,7 @@ function operation(schemas: JsonObject, name: string, call: Call, problem: JsonO
       ? {}
       : {
           requestBody: {
-            required: true,
+            required: !call.body.safeParse(undefined).success,
             content: { 'application/json': { schema: component(schemas, `${title}Request`, call.body, 'input') } },
           },
         }),

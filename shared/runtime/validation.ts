@@ -58,7 +58,12 @@ function validateBody(call: Call, text: string | null): unknown {
       throw refuse('body', 'This call takes no body.');
     return undefined;
   }
-  if (text === null || text.trim() === '') throw refuse('body', 'A JSON body is required.');
+  if (text === null || text.trim() === '') {
+    // Some contracts let the body be left out.
+    const leftOut = call.body.safeParse(undefined);
+    if (leftOut.success) return leftOut.data;
+    throw refuse('body', 'A JSON body is required.');
+  }
   return parse(call.body, parseJson(text), 'body');
 }
 

@@ -29,7 +29,7 @@ describe('OpenAPI', () => {
     readonly operationId: string;
     readonly parameters: readonly { name: string; in: string; required: boolean; schema: object }[];
     readonly security: readonly object[];
-    readonly requestBody?: object;
+    readonly requestBody?: { readonly required: boolean };
     readonly responses: Record<string, unknown>;
   }
   let document: Document;
@@ -48,6 +48,7 @@ describe('OpenAPI', () => {
         expect.arrayContaining(['200', '400', '404', '429', '503']),
       );
       expect(operation?.requestBody !== undefined).toBe(call.body !== undefined);
+      expect(operation?.requestBody?.required).toBe(call.body && !call.body.safeParse(undefined).success);
       const names = operation?.parameters.map((parameter) => parameter.name) ?? [];
       const expected = [...Object.keys(call.params?.shape ?? {}), ...Object.keys(call.query?.shape ?? {})];
       expect(names).toEqual(expect.arrayContaining(expected));

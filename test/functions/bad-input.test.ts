@@ -131,9 +131,11 @@ describe('query parameters', () => {
 
 describe('bodies', () => {
   const withBody = named((call) => call.body !== undefined).map(([name]) => name);
-  const wrongWholes: [string, string | null, RegExp][] = [
+  const missing: [string, string | null, RegExp][] = [
     ['none', null, /^body$/],
     ['blank', '  ', /^body$/],
+  ];
+  const wrongWholes: [string, string | null, RegExp][] = [
     ['no JSON', '{"a":', /^body$/],
     ['null', 'null', /./],
     ['an array', '[]', /./],
@@ -143,13 +145,20 @@ describe('bodies', () => {
     ['nesting of 20 levels', '{"a":'.repeat(20) + '1' + '}'.repeat(20), /^body$/],
     ['__proto__', '{"__proto__":{"admin":true}}', /^__proto__$/],
   ];
-  test.each(withBody.flatMap((name) => wrongWholes.map(([what, body, field]) => [name, what, body, field] as const)))(
-    '%s: %s',
-    async (name, _what, body, field) => {
-      await expectRefused(name, { body });
-      expect((await sendRaw(name, { body })).body['field']).toMatch(field);
-    },
+  const leftOut = named((call) => call.body?.safeParse(undefined).success === true).map(([name]) => name);
+  const wrong = withBody.flatMap((name) =>
+    [...(leftOut.includes(name) ? [] : missing), ...wrongWholes].map((row) => [name, ...row] as const),
   );
+  test.each(leftOut)('%s: the body may be left out', async (name) => {
+    for (const [, body] of missing) {
+      const answer = await sendRaw(name, { body, params: { node_id: 'nobody' } });
+      expect(answer.status).toBe(404);
+    }
+  });
+  test.each(wrong)('%s: %s', async (name, _what, body, field) => {
+    await expectRefused(name, { body });
+    expect((await sendRaw(name, { body })).body['field']).toMatch(field);
+  });
   test.each(withBody)('%s: an unknown field', (name) => {
     const body = JSON.stringify({ ...samples[name].body, nonsense: 1 });
     return expectRefused(name, { body }, 'nonsense');

@@ -8,6 +8,7 @@ import { doubleLeaders } from './double-leaders.ts';
 import { failover } from './failover.ts';
 import { frozenLeader } from './frozen-leader.ts';
 import { leaderTransfer } from './leader-transfer.ts';
+import { merges } from './merges.ts';
 import { moves } from './moves.ts';
 import { nodes } from './nodes.ts';
 import { operationControl } from './operation-control.ts';
@@ -19,6 +20,7 @@ import { splits } from './splits.ts';
 import { structureRefusals } from './structure-refusals.ts';
 import { tables } from './tables.ts';
 import { tokens } from './tokens.ts';
+import { decommission, quietTick, waves } from './waves.ts';
 
 /** The story in its order: a file for each chapter. A new call or operation adds its file here, before `failover` if it needs all nodes. */
 export const cases: readonly Case[] = [
@@ -28,6 +30,7 @@ export const cases: readonly Case[] = [
   ...nodes,
   ...discovery,
   ...config,
+  ...quietTick,
   ...tables,
   ...rows,
   ...dataTokens,
@@ -35,11 +38,14 @@ export const cases: readonly Case[] = [
   ...structureRefusals,
   ...moves,
   ...operationControl,
+  ...waves,
   ...routeChanges,
   ...splits,
+  ...merges,
   ...failover,
   ...frozenLeader,
   ...runnerRestart,
+  ...decommission,
   ...doubleLeaders,
   ...deleteTable,
 ];
