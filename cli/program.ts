@@ -2,6 +2,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { addClusterCommands } from './commands/cluster.ts';
 import { addNodeCommands } from './commands/nodes.ts';
 import { addOperationCommands } from './commands/operations.ts';
+import { addRouteCommands } from './commands/routes.ts';
 import { addRowCommands } from './commands/rows.ts';
 import { addShardCommands } from './commands/shards.ts';
 import { addTableCommands } from './commands/tables.ts';
@@ -82,6 +83,7 @@ function build(io: CliIo, wantsJson: boolean): Command {
     };
   addNodeCommands(program, run);
   addShardCommands(program, run);
+  addRouteCommands(program, run);
   addTableCommands(program, run);
   addOperationCommands(program, run);
   addRowCommands(program, run);

@@ -1,5 +1,6 @@
-import { EVENT_PARTITIONS, EVENT_SOURCE } from '../../infra/operations-stack.ts';
+import { EVENT_PARTITIONS, EVENT_SOURCE, SEQUENCED_PARTITIONS } from '../../infra/operations-stack.ts';
 import { EVENT_SOURCE as PUBLISHED_SOURCE } from '../../shared/adapters/event-bridge.ts';
+import { shardId } from '../../shared/domain/ids.ts';
 import { entities } from '../../shared/store/entities.ts';
 import { namedResources, resourcesOf, templates } from './support.ts';
 
@@ -22,8 +23,39 @@ test('what infra knows of events is what the store and the publisher do', () => 
   expect(entities.audit.partitionKey({ entity: 'node:a' }).startsWith(EVENT_PARTITIONS)).toBe(false);
 });
 
+const mappings = () =>
+  resourcesOf(operations, 'AWS::Lambda::EventSourceMapping').map(({ Properties }) => Properties);
+
+test('what is numbered in feeds wakes the sequencer, which is tried until it succeeds (template only)', () => {
+  expect(mappings().filter(({ DestinationConfig }) => DestinationConfig === undefined)).toEqual([
+    expect.objectContaining({
+      StartingPosition: 'TRIM_HORIZON',
+      FilterCriteria: {
+        Filters: [
+          {
+            Pattern: JSON.stringify({
+              eventName: ['INSERT'],
+              dynamodb: { Keys: { pk: { S: SEQUENCED_PARTITIONS.map((prefix) => ({ prefix })) } } },
+            }),
+          },
+        ],
+      },
+    }),
+  ]);
+  // Without a number of attempts Lambda goes on until the stream drops the record.
+  expect(mappings().filter((mapping) => mapping['MaximumRetryAttempts'] === undefined)).toHaveLength(1);
+  const prefixes: readonly string[] = SEQUENCED_PARTITIONS;
+  const partitions = [
+    entities.routeVersion.partitionKey({ shardId: shardId('s') }),
+    entities.decision.partitionKey({ entity: 'cluster' }),
+  ];
+  expect(partitions.map((partition) => prefixes.findIndex((prefix) => partition.startsWith(prefix)))).toEqual([0, 1]);
+  // What the sequencer writes itself does not wake it.
+  expect(prefixes.some((prefix) => entities.feedPack.partitionKey({ feed: 'x' }).startsWith(prefix))).toBe(false);
+});
+
 test('the publisher is woken by new events alone, and a batch that fails for good is kept (template only)', () => {
-  expect(resourcesOf(operations, 'AWS::Lambda::EventSourceMapping').map(({ Properties }) => Properties)).toEqual([
+  expect(mappings().filter(({ DestinationConfig }) => DestinationConfig !== undefined)).toEqual([
     expect.objectContaining({
       BisectBatchOnFunctionError: true,
       FunctionResponseTypes: ['ReportBatchItemFailures'],

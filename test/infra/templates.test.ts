@@ -55,7 +55,7 @@ describe('functions', () => {
       .filter((resource) => resource.Properties['Description'] !== undefined);
 
   test('run on Node 24 with the environment that they parse', () => {
-    expect(functions()).toHaveLength(15);
+    expect(functions()).toHaveLength(17);
     for (const { Properties } of functions()) {
       expect(Properties['Runtime']).toBe('nodejs24.x');
       const { Variables } = Properties['Environment'] as { Variables: Record<string, unknown> };
