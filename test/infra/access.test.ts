@@ -170,6 +170,8 @@ beforeAll(async () => {
   for (const path of ['/config/replication', '/operations', '/healthz', '/openapi.json']) await get(path);
   await get('/audit', { entity: 'node:node-1' });
   await get('/routes/cities', { key: 'berlin' });
+  await get('/routes/cities/changes', { start: 'latest' });
+  await get('/decisions', { entity: 'node:node-1' });
   await world.callHot('routes', 'GET', '/routes/cities?key=berlin', admin);
   await world.call('POST', '/routes/cities/batch', { token: admin, body: { keys: ['berlin'] } });
   await world.call('POST', '/auth/token', { token: admin, body: { scope: 'data', tables: ['*'], access: 'read' } });
@@ -296,7 +298,9 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const names = (Object.keys(functionAccess) as FunctionName[]).filter((name) => name !== 'publish-events');
+const names = (Object.keys(functionAccess) as FunctionName[]).filter(
+  (name) => name !== 'publish-events' && name !== 'sequence-changes',
+);
 
 describe('what a function does is what it is declared to do', () => {
   test.each(names)('%s: tables', (name) => {
@@ -341,6 +345,7 @@ describe('a role allows what its function is declared to do, and no more (templa
       'detect-failures': /detector loop/,
       reconcile: /crash or a lost message/,
       'publish-events': /Outbox/,
+      'sequence-changes': /Feeds/,
     };
     const described = handlers[name] ?? new RegExp(`^API: ${name}$`);
     const found = functions.filter(({ resource }) => described.test(String(resource.Properties['Description'])));
