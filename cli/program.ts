@@ -2,6 +2,8 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { addClusterCommands } from './commands/cluster.ts';
 import { addNodeCommands } from './commands/nodes.ts';
 import { addOperationCommands } from './commands/operations.ts';
+import { addConfigCommands, addRebalanceCommands } from './commands/rebalance.ts';
+import { addRecoveryCommands } from './commands/recovery.ts';
 import { addRouteCommands } from './commands/routes.ts';
 import { addRowCommands } from './commands/rows.ts';
 import { addShardCommands } from './commands/shards.ts';
@@ -88,6 +90,9 @@ function build(io: CliIo, wantsJson: boolean): Command {
   addOperationCommands(program, run);
   addRowCommands(program, run);
   addClusterCommands(program, run);
+  addRebalanceCommands(program, run);
+  addConfigCommands(program, run);
+  addRecoveryCommands(program, run);
   for (const command of everyCommand(program)) {
     command.exitOverride();
     command.configureOutput({

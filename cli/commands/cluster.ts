@@ -23,7 +23,8 @@ export function addClusterCommands(program: Command, run: Run): void {
           open_fences: answer.open_fences.map((fence) => `${fence.node_id}@${fence.node_epoch}`).join(', ') || 'none',
           detector: detector.holder ?? 'none',
           brake: detector.braked ? (detector.brake_reason ?? 'engaged') : 'off',
-          problems: answer.problems.join('; ') || 'none',
+          // One a line: each says what is wrong and what to do.
+          problems: answer.problems.join('\n          ') || 'none',
         });
       }),
     );
