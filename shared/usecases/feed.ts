@@ -4,7 +4,7 @@ import { StoreError } from '../ports.ts';
 import type { Deps, Stored } from '../ports.ts';
 
 /**
- * Feeds: what was committed in many places, under numbers without a gap (ADR 10). Entries come from the stream of the events table, at least once and in
+ * Feeds: what was committed in many places, under numbers without a gap (ADR 13). Entries come from the stream of the events table, at least once and in
  * no certain order; a reader that has number n has everything that was numbered up to n.
  */
 export type FeedDeps = Pick<Deps, 'records' | 'clock' | 'timers' | 'random' | 'log'>;

@@ -17,7 +17,7 @@ import { activeTable } from './table-lookup.ts';
 import type { UseCase } from './types.ts';
 
 /**
- * All routes of a table, then what changes (ADR 10). The feed's number is read before the first page of the snapshot: whatever is
+ * All routes of a table, then what changes (ADR 13). The feed's number is read before the first page of the snapshot: whatever is
  * committed later than a page was read gets a higher number, and comes as a change. So nothing is missing, and some comes twice;
  * for each key the highest generation is the newest (I-2).
  */
