@@ -94,8 +94,10 @@ export class PeerLink {
     this.lastCaughtUpMs = context.env.clock.monotonicMs();
   }
 
+  /** In the next turn of the loop: a fork makes all of a child's links while its shard is locked (S1). */
   start(): void {
-    spawn(this.context.env, 'replication to a peer', this.run());
+    const { env } = this.context;
+    env.timers.after(0, () => spawn(env, 'replication to a peer', this.run()));
   }
 
   stop(): void {
