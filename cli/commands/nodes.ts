@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
 import { nodeCalls } from '../../shared/contracts/api/nodes.ts';
+import { addNodeCareCommands } from './node-care.ts';
 import type { Run } from '../program.ts';
 import { limitOption } from '../program.ts';
 import { collect, printFields, printTable, tellMore } from '../output.ts';
 
 export function addNodeCommands(program: Command, run: Run): void {
   const nodes = program.command('nodes').description('nodes of the cluster');
+  addNodeCareCommands(nodes, run);
   nodes
     .command('list')
     .description('list nodes by id')

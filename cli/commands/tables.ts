@@ -6,6 +6,7 @@ import { CliError, EXIT } from '../exit.ts';
 import type { Run } from '../program.ts';
 import { limitOption } from '../program.ts';
 import { collect, printFields, printTable, tellMore } from '../output.ts';
+import { addTableReplicationCommand } from './rebalance.ts';
 import { printStarted, withWatch } from './operations.ts';
 import type { WatchOptions } from './operations.ts';
 
@@ -25,6 +26,7 @@ const watched = (options: StartOptions): WatchOptions => ({
 
 export function addTableCommands(program: Command, run: Run): void {
   const tables = program.command('tables').description('tables');
+  addTableReplicationCommand(tables, run);
   tables
     .command('list')
     .description('list tables by name')
