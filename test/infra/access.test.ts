@@ -245,6 +245,42 @@ beforeAll(async () => {
     'UNHEALTHY',
     'UNHEALTHY',
   ]);
+  // A shard lost every replica in sync; a node with an older copy is back, and an operator makes it the leader.
+  const stored = await world.deps.records.get('liveness', { nodeId: nodeId(leaving.id) });
+  await fenceNode(world.deps, SYSTEM('detector'), stored!.value);
+  const stranded = (await shards()).find((shard) => shard.leader === leaving.id)!;
+  const back = await world.call('POST', '/cluster/nodes/register', {
+    token: nodeKeyToken(key, silent.id, world.clock.wallMs()),
+    body: {
+      node_id: silent.id,
+      host: '127.0.0.1',
+      port: 7001,
+      zone: 'b',
+      store_uuid: silent.storeUuid,
+      attestation: { node_epoch: silent.lease.node_epoch, counter: silent.sequence },
+    },
+  });
+  const lease = { node_epoch: back['node_epoch'], incarnation: back['incarnation'] };
+  const older = {
+    type: 'silent_leader',
+    shard_id: stranded.shard_id,
+    replica_id: stranded.replica_details.find(({ node_id }) => node_id === silent.id)!.replica_id,
+    epoch: stranded.epoch,
+    generation: stranded.generation,
+    store_uuid: silent.storeUuid,
+    log: { last_epoch: 1, last_seq: 5, intact: true },
+  };
+  const token = back['credential'] as string;
+  await world.call('POST', `/cluster/nodes/${silent.id}/reports`, { token, body: { ...lease, reports: [older] } });
+  const recover = (body: object, idempotencyKey: string) =>
+    world.call('POST', '/recovery/unclean-elections', { token: admin, body, idempotencyKey });
+  const { plans } = await recover({ dry_run: true, shard_id: stranded.shard_id }, 'plan');
+  const recovered = await recover({ plans, acknowledge_data_loss: true }, 'recover');
+  expect(recovered['recovered']).toEqual([expect.objectContaining({ leader: silent.id })]);
+  await get('/recovery/shards');
+  await world.runReconcile();
+  await world.call('POST', `/cluster/nodes/${silent.id}/release`, { token, body: lease });
+
   const rejoined = await world.call('POST', '/cluster/nodes/register', {
     token: nodeKeyToken(key, leaving.id, world.clock.wallMs()),
     body: {
