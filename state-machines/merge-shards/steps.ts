@@ -8,7 +8,7 @@ import type { Deps } from '../../shared/ports.ts';
 import { claimShard, releaseShard } from '../../shared/usecases/shard-ownership.ts';
 import { startTransfer } from '../../shared/usecases/transfer-leader.ts';
 import { endCounted } from '../shard-count.ts';
-import { DONE, endWait, failWith } from '../step.ts';
+import { ACKNOWLEDGED, DONE, endWait, failWith } from '../step.ts';
 import type { OperationMachine, StepFunction } from '../step.ts';
 import { draft, liveNodes, sendAndWait } from '../table-shards.ts';
 import { coLocate } from './co-locate.ts';
@@ -140,7 +140,7 @@ const apply: StepFunction = async (deps, input) => {
       ? []
       : members.filter(({ nodeId }) => live.has(nodeId)).map((member) => draft('apply_merge', merged, member));
   await sendAndWait(deps, input, drafts);
-  return { next: 'finish' };
+  return ACKNOWLEDGED;
 };
 
 const finish: StepFunction = async (deps, input) => {
