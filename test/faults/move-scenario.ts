@@ -24,7 +24,7 @@ export async function moveOnlyReplica(
 }
 
 /** The leader proposes a new copy IN_SYNC (R2). */
-async function proposeCopies(world: MortalWorld, shard: ShardDescriptor): Promise<void> {
+export async function proposeCopies(world: MortalWorld, shard: ShardDescriptor): Promise<void> {
   const lagging = shard.replicas.find(({ syncStatus }) => syncStatus === 'LAGGING');
   if (lagging === undefined) return;
   const { leader } = shard;

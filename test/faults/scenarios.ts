@@ -10,6 +10,16 @@ import { setLeader } from '../../shared/usecases/transfer-leader.ts';
 import type { Scenario } from '../support/crash-points.ts';
 import type { MortalWorld } from '../support/mortal-world.ts';
 import { moveOnlyReplica } from './move-scenario.ts';
+import {
+  awaitRepair,
+  copiesOf,
+  decommissionFourth,
+  fewerCopies,
+  joinFourth,
+  loseFollower,
+  rebalanceLeaders,
+  tickOff,
+} from './wave-scenarios.ts';
 import { valuesOf } from '../support/world-checks.ts';
 
 /** What is done under crashes, duplicates and delays, and what must come of it. A new operation adds its scenario to `operations`. */
@@ -141,6 +151,79 @@ export const operations: Readonly<Record<string, Judged>> = {
         ),
         ...expectThat(table?.shardCount === 1, `the table counts ${table?.shardCount} shards`),
         ...(await expectOneOperation(world, 'merge-shards', 1)),
+      ];
+    },
+  },
+};
+
+export const waves: Readonly<Record<string, Judged>> = {
+  rebalance: {
+    prepare: async (world) => {
+      await tickOff(world);
+      await createRows(world);
+    },
+    run: (world) => rebalanceLeaders(world, () => shardsOf(world), expectAnswer),
+    // Each leadership moved once, whatever was repeated.
+    outcome: async (world) => {
+      const epochs = (await shardsOf(world)).map(({ epoch }) => epoch as number);
+      return [
+        ...expectThat(epochs.join() === '2,2', `epochs ${epochs.join()}`),
+        ...(await expectOneOperation(world, 'rebalance', 1)),
+      ];
+    },
+  },
+  'drain-node': {
+    prepare: async (world) => {
+      await tickOff(world);
+      await joinFourth(world);
+    },
+    run: (world) => decommissionFourth(world, () => shardsOf(world), expectAnswer),
+    outcome: async (world) => {
+      const stored = await world.base.records.get('node', { nodeId: nodeId('node-4') });
+      return [
+        ...expectThat(stored?.value.membership === 'DECOMMISSIONED', `node-4 is ${stored?.value.membership ?? 'gone'}`),
+        ...expectThat((await world.base.liveness(4)).nodeEpoch === 2, 'node-4 was fenced more than once'),
+        ...(await expectOneOperation(world, 'drain-node', 1)),
+      ];
+    },
+  },
+  'repair-shards': {
+    prepare: async (world) => {
+      await tickOff(world);
+      const body = { table: TABLE, replication_factor: 2 };
+      expectAnswer(await world.request('createTable', 'key-create', { params: {}, query: {}, body }, createTable));
+      await world.until(async () => (await tableOf(world))?.state === 'ACTIVE');
+      await loseFollower(world, () => shardsOf(world));
+    },
+    run: (world) => awaitRepair(world, () => shardsOf(world)),
+    outcome: async (world) => {
+      const shards = await shardsOf(world);
+      const lost = valuesOf('liveness', world.base.committed).find(({ incarnation }) => incarnation === null)?.nodeId;
+      return [
+        ...expectThat(copiesOf(shards).join() === '2', `copies ${copiesOf(shards).join()}`),
+        ...expectThat(
+          shards.every(({ replicas }) => replicas.every((replica) => replica.nodeId !== lost)),
+          `the lost ${lost ?? 'node'} is still listed`,
+        ),
+        ...(await expectOneOperation(world, 'move-replica', 1)),
+        ...(await expectOneOperation(world, 'repair-shards', 1)),
+      ];
+    },
+  },
+  'change-replication-factor': {
+    prepare: async (world) => {
+      await tickOff(world);
+      const body = { table: TABLE };
+      expectAnswer(await world.request('createTable', 'key-create', { params: {}, query: {}, body }, createTable));
+      await world.until(async () => (await tableOf(world))?.state === 'ACTIVE');
+    },
+    run: (world) => fewerCopies(world, () => shardsOf(world), expectAnswer),
+    outcome: async (world) => {
+      const shards = await shardsOf(world);
+      return [
+        ...expectThat(copiesOf(shards).join() === '2', `copies ${copiesOf(shards).join()}`),
+        ...expectThat((await tableOf(world))?.replicationFactor === 2, 'the table says another factor'),
+        ...(await expectOneOperation(world, 'move-replica', 1)),
       ];
     },
   },
