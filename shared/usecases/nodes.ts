@@ -12,6 +12,7 @@ import { mapBounded } from '../domain/map-bounded.ts';
 import type { Deps } from '../ports.ts';
 import { STORE_CONCURRENCY } from './concurrency.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
+import { readConditions } from './gray-failure.ts';
 import { readLiveness } from './liveness-view.ts';
 import { principalName } from './principal.ts';
 import type { UseCase } from './types.ts';
