@@ -26,9 +26,14 @@ export interface ReplicatingNodes {
   pace(node: number, inSync: 'AT_ONCE' | 'NEVER'): void;
   /** Leaders look at their followers once. */
   propose(shardIds: readonly string[]): Promise<void>;
+  /** Living nodes hold what lists them: forked on demand (S1), or made anew after the leader missed it. `shards` are all there are: one that was merged away is one with the left part (S2). */
+  holdListed(shards: readonly ShardDescriptor[]): void;
   /** A node that is alive and does not answer: what it is told waits in its mailbox. */
   deaf(node: number, isDeaf: boolean): void;
 }
+
+/** Nothing is written here: the end of a sealed log is made up. */
+const ENTRIES_PER_EPOCH = 10;
 
 export function replicatingNodes(world: UseCaseWorld): ReplicatingNodes {
   const held = new Map<string, Map<string, string>>(); // node -> shard -> replica
@@ -46,6 +51,11 @@ export function replicatingNodes(world: UseCaseWorld): ReplicatingNodes {
     return known;
   };
 
+  const given = ({ shard, replicaId }: CommandDraft, receipt: { epoch: number; generation: number }): void => {
+    const afterCommits = world.committed.length;
+    receipts.push({ shard_id: shard.shardId, replica_id: replicaId, ...receipt, afterCommits });
+  };
+
   const obey = (draft: CommandDraft): CommandAnswer => {
     const { shard, replicaId, type } = draft;
     const own = copies(draft.nodeId);
@@ -61,9 +71,26 @@ export function replicatingNodes(world: UseCaseWorld): ReplicatingNodes {
         break;
       case 'step_down': {
         const receipt = { epoch: shard.epoch, generation: shard.generation };
-        receipts.push({ shard_id: shard.shardId, replica_id: replicaId, ...receipt });
+        given(draft, receipt);
         return { outcome: 'DONE', receipt };
       }
+      case 'seal_merge': {
+        const sealed = { epoch: shard.epoch, seq: ENTRIES_PER_EPOCH * shard.epoch };
+        const receipt = { epoch: shard.epoch, generation: shard.generation };
+        given(draft, receipt);
+        return { outcome: 'DONE', receipt: { ...receipt, sealed } };
+      }
+      case 'apply_split': {
+        const child = draft.related;
+        const copy = child?.replicas.find((replica) => replica.nodeId === draft.nodeId);
+        if (child !== undefined && copy !== undefined && !removed.has(copy.replicaId))
+          own.set(child.shardId, copy.replicaId);
+        break;
+      }
+      case 'apply_merge':
+        // The right part is one with the left one.
+        if (draft.related !== undefined) own.delete(draft.related.shardId);
+        break;
       default:
         break;
     }
@@ -157,6 +184,14 @@ export function replicatingNodes(world: UseCaseWorld): ReplicatingNodes {
     deaf: (node, isDeaf) => {
       if (isDeaf) silent.add(nameOf(node));
       else silent.delete(nameOf(node));
+    },
+    holdListed: (shards) => {
+      const present = new Set<string>(shards.map(({ shardId }) => shardId));
+      for (const [node, own] of held)
+        if (!dead.has(node)) for (const shardId of [...own.keys()]) if (!present.has(shardId)) own.delete(shardId);
+      for (const shard of shards)
+        for (const { nodeId: node, replicaId } of shard.replicas)
+          if (!dead.has(node) && !removed.has(replicaId)) copies(node).set(shard.shardId, replicaId);
     },
     propose: async (shardIds) => {
       for (const id of shardIds) {

@@ -10,6 +10,8 @@ export interface Receipt {
   readonly replica_id: string;
   readonly epoch: number;
   readonly generation: number;
+  /** Commits before it was given; before all of them where it does not say. */
+  readonly afterCommits?: number;
 }
 
 /** All of it at once. `receipts`: step-down receipts that nodes gave (E2). */
@@ -28,8 +30,13 @@ export function checkInvariants(
     () => undefined,
     () => false,
   );
-  for (const { shard_id, replica_id, ...receipt } of receipts) watch.receiptGiven(shard_id, replica_id, receipt);
-  for (const writes of commits) watch.committed(writes);
+  // A replica's later receipt replaces its earlier one, so they come as they came.
+  for (let number = 0; number <= commits.length; number++) {
+    for (const { shard_id, replica_id, afterCommits = 0, ...receipt } of receipts)
+      if (afterCommits === number) watch.receiptGiven(shard_id, replica_id, receipt);
+    const writes = commits[number];
+    if (writes !== undefined) watch.committed(writes);
+  }
   watch.checkTables();
   return problems;
 }
