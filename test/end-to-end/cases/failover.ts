@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { decisionCalls } from '../../../shared/contracts/api/decisions.ts';
 import type { Case } from '../case.ts';
 import type { Deployment } from '../deployment.ts';
 import { eventually } from '../waiting.ts';
@@ -77,6 +78,21 @@ export const failover: readonly Case[] = [
     run: async (world) => {
       const found = await world.verifyRows();
       world.note(`${world.rows.size} acknowledged rows, ${found} read, none lost`);
+    },
+  },
+  {
+    name: 'the journal tells the fence, and why the new leader was chosen over the dead one',
+    run: async (world) => {
+      const { nodeId, shardsLed } = wasKilled();
+      const [shard] = shardsLed;
+      const journal = (entity: string, code: string) =>
+        eventually(`${code} of ${entity} is in the journal`, EVENT_MS_MAX, async () => {
+          const path = `/decisions?entity=${entity}&code=${code}&limit=100`;
+          return (await world.ok(decisionCalls.listDecisions.response, 'GET', path)).decisions[0];
+        });
+      await journal(`node:${nodeId}`, 'FENCED');
+      const election = await journal(`shard:${shard}`, 'ELECTED');
+      assert.ok(JSON.stringify(election.inputs).includes(nodeId), JSON.stringify(election));
     },
   },
   {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { routeCalls } from '../../../shared/contracts/api/routes.ts';
 import { splitMergeCalls } from '../../../shared/contracts/api/split-merge.ts';
 import { tableCalls } from '../../../shared/contracts/api/tables.ts';
 import type { Case } from '../case.ts';
@@ -14,6 +15,7 @@ const KEY = 'lisbon';
 const LAST_KEY = '\u{10ffff}';
 
 /** What the cases of one run pass on. */
+let whole: { readonly shard: ShardView; readonly at: string } | null = null;
 let parts: { readonly parent: string; readonly child: string } | null = null;
 
 const wereSplit = (): { readonly parent: string; readonly child: string } => {
@@ -79,6 +81,7 @@ export const splits: readonly Case[] = [
           [operation.type, operation.outcome, operation.progress, operation.error],
           ['split-shard', 'APPLIED', { done: 1, total: 1, unit: 'splits' }, null],
         );
+        whole = { shard: before, at: operation.created_at };
         parts = { parent: before.shard_id, child: childOf(operation) };
         await client.put(TABLE, KEY, { city: KEY, after: 'the split' });
         world.rows.set(KEY, { city: KEY, after: 'the split' });
@@ -99,6 +102,23 @@ export const splits: readonly Case[] = [
       const route = await call('GET', `/routes/${TABLE}?key=${KEY}`, { token: adminToken });
       assert.equal(route.body['shard_id'], child.shard_id);
       await world.settled();
+    },
+  },
+  {
+    name: 'time travel: at the time before the split the key was in the old shard, and who led it is told',
+    run: async (world) => {
+      assert.ok(whole !== null, 'a shard was split before');
+      const at = async (time: string) => {
+        const path = `/routes/${TABLE}?key=${KEY}&at=${encodeURIComponent(time)}`;
+        return world.ok(routeCalls.getRoute.response, 'GET', path);
+      };
+      const old = await at(whole.at);
+      assert.deepEqual(
+        [old.shard_id, old.leader.node_id, old.epoch, old.end_key],
+        [whole.shard.shard_id, whole.shard.leader, whole.shard.epoch, whole.shard.data_range_end],
+      );
+      const tooEarly = await world.refused('GET', `/routes/${TABLE}?key=${KEY}&at=2020-01-01T00:00:00Z`);
+      assert.ok([400, 404, 409].includes(tooEarly.status), JSON.stringify(tooEarly.body));
     },
   },
   {

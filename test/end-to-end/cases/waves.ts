@@ -5,6 +5,7 @@ import { replicationCalls } from '../../../shared/contracts/api/replication.ts';
 import { shardCalls } from '../../../shared/contracts/api/shards.ts';
 import { tableCalls } from '../../../shared/contracts/api/tables.ts';
 import type { Case } from '../case.ts';
+import { shardctl } from '../shardctl.ts';
 import { elsewhere, TABLE } from '../world.ts';
 import type { World } from '../world.ts';
 
@@ -115,6 +116,15 @@ export const waves: readonly Case[] = [
       assert.deepEqual([stale.status, stale.body['code']], [409, 'PLAN_STALE']);
       await world.settled();
       await world.verifyRows();
+    },
+  },
+  {
+    name: 'shardctl shows what a rebalance would do',
+    run: async (world) => {
+      const run = await shardctl(world, 'rebalance', '--dry-run');
+      assert.equal(run.exitCode, 0, run.stderr);
+      const json = await shardctl(world, '--json', 'rebalance', '--dry-run');
+      rebalanceCalls.rebalanceShards.response.parse(JSON.parse(json.stdout));
     },
   },
   {
