@@ -1,12 +1,24 @@
 import { setReplicationConfig } from '../../shared/usecases/change-replication.ts';
 import { getReplicationConfig } from '../../shared/usecases/config.ts';
 import { getRebalanceConfig, setRebalanceConfig } from '../../shared/usecases/rebalance-config.ts';
+import { getStructureConfig, setStructureConfig } from '../../shared/usecases/structure-config.ts';
 import { apiHandler } from '../../shared/runtime/api-handler.ts';
 import { lambdaRuntime } from '../../shared/runtime/lambda-runtime.ts';
 import type { RuntimeSource } from '../../shared/runtime/runtime.ts';
 
 /** `/config`. */
 export const create = (source: RuntimeSource) =>
-  apiHandler('config', { getReplicationConfig, setReplicationConfig, getRebalanceConfig, setRebalanceConfig }, source);
+  apiHandler(
+    'config',
+    {
+      getReplicationConfig,
+      setReplicationConfig,
+      getRebalanceConfig,
+      setRebalanceConfig,
+      getStructureConfig,
+      setStructureConfig,
+    },
+    source,
+  );
 
 export const handler = create(lambdaRuntime);

@@ -12,6 +12,7 @@ import { restoreMinInSync } from './recovery-upkeep.ts';
 import { rebalanceSettings } from './rebalance-config.ts';
 import { repairIfDue } from './repair.ts';
 import { releaseOrphans } from './shard-ownership.ts';
+import { changeStructure } from './structure-tick.ts';
 import { askToStepDown } from './transfer-leader.ts';
 
 /**
@@ -39,6 +40,7 @@ export async function reconcileOnce(deps: Deps): Promise<void> {
     moveData,
     restoreRecovered,
     grayFailures,
+    splitAndMerge,
   })) {
     try {
       await part(deps);
@@ -91,6 +93,9 @@ async function grayFailures(deps: Deps): Promise<void> {
 
 /** I-10: no lock outlives its operation. */
 const releaseOrphanedShards = (deps: Deps): Promise<void> => releaseOrphans(deps, BY);
+
+/** Shards that are too large, too busy, or cold; it can be switched off (configuration key `structure`). */
+const splitAndMerge = (deps: Deps): Promise<void> => changeStructure(deps, BY);
 
 const endMaintenances = (deps: Deps): Promise<void> => endMaintenance(deps, BY);
 

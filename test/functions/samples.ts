@@ -45,6 +45,8 @@ export const samples: Readonly<Record<CallName, Sample>> = {
   moveShard: { params: { shard_id: 'shard-0123456789abcdef' }, body: { target_node_id: 'node-102', dry_run: true } },
   splitShard: { params: { shard_id: 'shard-0123456789abcdef' }, body: { split_key: 'm', dry_run: true } },
   rebalanceShards: { body: { mode: 'all', dry_run: true } },
+  getStructureConfig: {},
+  setStructureConfig: { body: { split: 'off' } },
   getRebalanceConfig: {},
   setRebalanceConfig: { body: { tick: 'off', moves_per_hour: 200 } },
   setReplicationConfig: { body: { replication_factor: 3, dry_run: true } },

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { counterSchema, keySchema, nodeIdSchema, systemIdSchema } from '../primitives.ts';
+import { counterSchema, keySchema, nodeIdSchema, systemIdSchema, tableNameSchema } from '../primitives.ts';
 import type { Call } from './call.ts';
 
 /** Calls that change the bounds of shards. Keys are as callers write them. */
@@ -44,7 +44,54 @@ const started = {
   operation_id: systemIdSchema.nullable(),
 };
 
+/** Size at which a shard is split, bytes: 1 MiB to 64 GiB. */
+const splitBytesSchema = z
+  .int()
+  .min(2 ** 20)
+  .max(2 ** 36);
+const switchSchema = z.enum(['on', 'off']);
+
+/** Whether and when shards split and merge by themselves. */
+export const structureConfigSchema = z.strictObject({
+  split: switchSchema,
+  merge: switchSchema,
+  split_bytes: splitBytesSchema,
+  /** Splits and merges that may be under way when another one is started. */
+  splits_max: z.int().min(1).max(100),
+  merges_max: z.int().min(1).max(100),
+  /** Tables that have settings of their own; at most 1,000. */
+  tables: z
+    .record(
+      tableNameSchema,
+      z.strictObject({
+        split: switchSchema.optional(),
+        merge: switchSchema.optional(),
+        split_bytes: splitBytesSchema.optional(),
+      }),
+    )
+    .refine((tables) => Object.keys(tables).length <= 1_000, 'at most 1,000 tables'),
+});
+export type StructureConfig = z.infer<typeof structureConfigSchema>;
+
 export const splitMergeCalls = {
+  getStructureConfig: {
+    method: 'GET',
+    path: '/config/structure',
+    resource: 'config',
+    summary: 'Whether and when shards split and merge by themselves',
+    callers: ['admin'],
+    response: structureConfigSchema,
+  },
+  setStructureConfig: {
+    method: 'PUT',
+    path: '/config/structure',
+    resource: 'config',
+    summary: 'Change it; what is left out stays',
+    callers: ['admin'],
+    idempotent: true,
+    body: structureConfigSchema.partial(),
+    response: structureConfigSchema,
+  },
   splitShard: {
     method: 'POST',
     path: '/shards/{shard_id}/split',
