@@ -31,13 +31,11 @@ export async function rebalanceIfDue(deps: Deps, by: Principal, settings: Rebala
 export interface Imbalance {
   readonly mode: 'all' | 'leaders';
   readonly nodeId: NodeId;
-  readonly reason: 'REPLICAS' | 'BYTES' | 'LEADERS' | 'SLOW';
+  readonly reason: 'REPLICAS' | 'BYTES' | 'LEADERS';
 }
 
-/** The first of: leaders on a slow node, replicas, bytes, leaders outside the tolerance band; null while all is even. */
+/** The first of replicas, bytes, leaders that is outside the tolerance band; null while all is even. Slow nodes: gray-failure.ts. */
 export function imbalance(nodes: readonly ClusterNode[]): Imbalance | null {
-  const slow = nodes.find(({ state, pace, leaders }) => state === 'AVAILABLE' && pace === 'SLOW' && (leaders ?? 0) > 0);
-  if (slow !== undefined) return { mode: 'leaders', nodeId: slow.nodeId, reason: 'SLOW' };
   const takers = nodes.filter(takesReplicas);
   const { replicas, bytes, leaders, bytesPerNodeMin } = DEFAULT_PLAN_OPTIONS;
   const byReplicas = outside(takers, (node) => node.replicas, replicas.start, 1);

@@ -8,6 +8,7 @@ import type { NodeRecord } from '../domain/records.ts';
 import type { Deps } from '../ports.ts';
 import { STORE_CONCURRENCY } from './concurrency.ts';
 import { everyRecord } from './every-record.ts';
+import { readConditions } from './gray-failure.ts';
 import { readAllLiveness } from './liveness-view.ts';
 import { countReplicas } from './nodes.ts';
 
@@ -41,7 +42,13 @@ export interface ClusterView {
 
 /** Nodes by id, tombstones left out. A fixed number of queries, and one read for each 100 nodes; each is strong, the whole is no snapshot. */
 export async function readCluster(deps: Deps): Promise<ClusterView> {
-  const [records, leases] = await Promise.all([everyRecord(deps, 'node', {}), readAllLiveness(deps)]);
+  const [records, leases, conditions] = await Promise.all([
+    everyRecord(deps, 'node', {}),
+    readAllLiveness(deps),
+    readConditions(deps),
+  ]);
+  // A full disk takes nothing either, and serves its leaders' writes no better.
+  const slow = new Set(conditions.map(({ nodeId }) => nodeId));
   const present = records.filter((node) => node.membership !== 'DECOMMISSIONED');
   const leaseOf = new Map(leases.map((lease) => [lease.nodeId, lease]));
   const batches = Array.from({ length: Math.ceil(present.length / KEYS_PER_READ) }, (_, batch) =>
@@ -66,6 +73,7 @@ export async function readCluster(deps: Deps): Promise<ClusterView> {
       nodeId: record.nodeId,
       zone: record.zone,
       state: nodeState(record, lease, nowMs),
+      pace: slow.has(record.nodeId) ? 'SLOW' : 'NORMAL',
       ...(disk === undefined ? {} : { disk: { capacityBytes: disk.capacity_bytes, usedBytes: disk.used_bytes } }),
       replicas: counted ? await countReplicas(deps, record.nodeId) : (use.shards ?? 0),
       record,
