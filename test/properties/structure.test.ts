@@ -156,10 +156,6 @@ test('random changes of structure keep the invariants after every commit, and al
       throw new Error(`seed ${seed}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
     }
   // The runs are worth something: each kind was carried through.
-  expect(Object.fromEntries(ends)).toMatchObject({
-    'split-shard SUCCEEDED': expect.any(Number),
-    'merge-shards SUCCEEDED': expect.any(Number),
-    'move-replica SUCCEEDED': expect.any(Number),
-    'drain-node SUCCEEDED': expect.any(Number),
-  });
+  const kinds = ['split-shard', 'merge-shards', 'move-replica', 'drain-node'].map((type) => `${type} SUCCEEDED`);
+  expect(kinds.filter((kind) => !ends.has(kind))).toEqual([]);
 }, 300_000);

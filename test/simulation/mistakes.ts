@@ -1,6 +1,7 @@
 import type { RecordWrite, Records, ShardDirectory, UnauditedWrite } from '../../shared/ports.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import type { Mistakes } from './cluster.ts';
+import { OPERATION_MISTAKES } from './operation-mistakes.ts';
 
 /** Mistakes that a cluster could be built with, one at a time, to see that the simulation finds them. None is in production code. */
 export const PLANTED_MISTAKES: Readonly<Record<string, { readonly mistakes: Mistakes; readonly breaks: string }>> = {
@@ -51,6 +52,7 @@ export const PLANTED_MISTAKES: Readonly<Record<string, { readonly mistakes: Mist
       }),
     },
   },
+  ...OPERATION_MISTAKES,
 };
 
 /** The directory, with descriptors altered that failover reads. */
