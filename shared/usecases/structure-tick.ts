@@ -1,4 +1,5 @@
-import * as z from 'zod';
+import { carriedSchema, shardLoadsSchema } from '../contracts/node/shard-loads.ts';
+import type { SeenSince } from '../contracts/node/shard-loads.ts';
 import { encodedKey, shardId as toShardId } from '../domain/ids.ts';
 import type { ShardId } from '../domain/ids.ts';
 import { decideMerge, DEFAULT_MERGE_OPTIONS } from '../domain/merge-candidates.ts';
@@ -30,24 +31,6 @@ const REMEMBERED_MAX = 1_000;
 /** Open operations looked at to know how many splits and merges are under way. */
 const OPEN_LOOKED_AT_MAX = 500;
 const STATS_PER_BUCKET_MAX = 1_000;
-
-const statsSchema = z.object({
-  busiest: z.array(
-    z.object({
-      shard_id: z.string(),
-      role: z.string(),
-      serving: z.boolean(),
-      bytes: z.number(),
-      reads_per_second: z.number().default(0),
-      writes_per_second: z.number().default(0),
-      busy_ms_per_second: z.number().default(0),
-      load_split: z.object({ key: z.string(), left_share: z.number() }).optional(),
-    }),
-  ),
-});
-const memorySchema = z.record(z.string(), z.object({ since_ms: z.number(), seen_ms: z.number() }));
-const carriedSchema = z.object({ busy: memorySchema, cold: memorySchema });
-type Memory = z.infer<typeof memorySchema>;
 
 interface Told {
   readonly shardId: ShardId;
@@ -102,11 +85,11 @@ const isCold = ({ bytes, requestsPerSecond, cpuShare }: Told): boolean =>
   cpuShare <= DEFAULT_MERGE_OPTIONS.shareOfSplitMax * DEFAULT_MERGE_OPTIONS.splitCpuShare;
 
 /** Since when each has been so without a gap; who was not told of for long, or is not so any more, is forgotten. */
-function remember(before: Memory, now: readonly Told[], nowMs: number): Memory {
+function remember(before: SeenSince, now: readonly Told[], nowMs: number): SeenSince {
   const entries = now.map(({ shardId }) => {
     const known = before[shardId];
     const goesOn = known !== undefined && nowMs - known.seen_ms <= NEWS_MS_MAX;
-    return [shardId as string, { since_ms: goesOn ? known.since_ms : nowMs, seen_ms: nowMs }] as const;
+    return [shardId, { since_ms: goesOn ? known.since_ms : nowMs, seen_ms: nowMs }] as const;
   });
   return Object.fromEntries(entries.toSorted(([, a], [, b]) => a.since_ms - b.since_ms).slice(0, REMEMBERED_MAX));
 }
@@ -121,7 +104,7 @@ async function whatLeadersTell(deps: Deps): Promise<readonly Told[]> {
       limit: STATS_PER_BUCKET_MAX,
     });
     for (const { value } of page.items) {
-      const stats = statsSchema.safeParse(value.stats);
+      const stats = shardLoadsSchema.safeParse(value.stats);
       if (!stats.success || nowMs - value.atMs > NEWS_MS_MAX) continue;
       for (const one of stats.data.busiest.filter(({ role, serving }) => role === 'LEADER' && serving))
         told.push({
@@ -156,7 +139,7 @@ async function splitIfDue(
   by: Principal,
   settings: StructureSettings,
   one: Told,
-  busy: Memory,
+  busy: SeenSince,
 ): Promise<boolean> {
   const nowMs = deps.clock.wallMs();
   // Cheap first: most shards are neither large nor busy.
@@ -198,7 +181,7 @@ async function mergeIfDue(
   settings: StructureSettings,
   one: Told,
   told: ReadonlyMap<string, Told>,
-  cold: Memory,
+  cold: SeenSince,
 ): Promise<boolean> {
   const nowMs = deps.clock.wallMs();
   const coldMs = (id: string): number => nowMs - (cold[id]?.since_ms ?? nowMs);
