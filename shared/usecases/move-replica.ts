@@ -10,7 +10,7 @@ import type { SourceNode } from '../domain/move-source.ts';
 import type { Json, OperationRecord } from '../domain/records.ts';
 import { Bug, err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
-import { majority, replicaOn } from '../domain/shard.ts';
+import { replicaOn } from '../domain/shard.ts';
 import type { Replica, ShardDescriptor } from '../domain/shard.ts';
 import type { Deps, LocatedShard, Principal } from '../ports.ts';
 import { ownershipWrites, shardNotFound } from './descriptor-change.ts';
@@ -113,12 +113,12 @@ export async function checkMembershipChange(
 
 /**
  * A replacement keeps the number of copies, also while the table's factor has been raised and the shard does not have its copies yet: held
- * to the new factor, its removal would wait for copies that only the change of the factor adds, which waits for the shard. Never a
- * factor that would lower `min_in_sync`.
+ * to the new factor, its removal would wait for copies that only the change of the factor adds, which waits for the shard. Never fewer
+ * copies than `min_in_sync` stands for (I-7): where it is a majority of more, the removal waits, and the move is undone after its bound.
  */
 function factorFor(shard: ShardDescriptor, { add, remove, replicationFactor }: MembershipRequest): number {
   const copies = Math.min(replicationFactor, shard.replicas.length);
-  return add.length === remove.length && majority(copies) >= shard.minInSync ? copies : replicationFactor;
+  return add.length === remove.length && copies >= 2 * shard.minInSync - 1 ? copies : replicationFactor;
 }
 
 /** The shard as it would be: the next one of several new replicas must find another node and zone. */
