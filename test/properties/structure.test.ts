@@ -110,6 +110,11 @@ async function untilAtRest(story: WaveStory): Promise<void> {
     for (const { operationId, status, control } of open)
       if (status === 'PAUSED' || control === 'PAUSE')
         await story.world.call('resumeOperation', resumeOperation, { params: { operation_id: operationId } });
+    // Drains of too many nodes at once leave none to go to, and say so: the operator who reads that takes them back.
+    if (looks * LOOK_MS === Math.floor(AT_REST_MS_MAX / 2 / LOOK_MS) * LOOK_MS)
+      for (const { operationId, type } of open)
+        if (type === 'drain-node')
+          await story.world.call('cancelOperation', cancelOperation, { params: { operation_id: operationId } });
     const shards = await story.shards();
     story.nodes.holdListed(shards);
     const isWhole = shards.every(
