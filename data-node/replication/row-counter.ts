@@ -1,10 +1,7 @@
 import { asStorageError } from '../engine/storage-error.ts';
+import { BackgroundTurns } from './background-turns.ts';
 import type { HostContext } from './context.ts';
 
-/** Keys counted in one turn of the loop: well below a millisecond. */
-const KEYS_PER_TURN = 128;
-/** Between two turns, ms. */
-const PAUSE_MS = 1;
 /** A count that failed transactions made void begins anew, so often. */
 const ATTEMPTS_MAX = 3;
 
@@ -28,11 +25,13 @@ export class RowCounter {
       for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         if (engine.replica(shardId) === undefined) return false;
         engine.beginCount(shardId, fromKey);
+        const turns = new BackgroundTurns(env);
         for (;;) {
-          const step = engine.continueCount(shardId, KEYS_PER_TURN);
+          const beganMs = turns.begin();
+          const step = engine.continueCount(shardId, turns.keys);
           if (step === 'DONE') return true;
           if (step === 'LOST') break;
-          await env.timers.sleep(PAUSE_MS);
+          await turns.rest(beganMs);
           if (this.closed) return false;
         }
       }

@@ -1,13 +1,13 @@
 import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
 import type { ReplicaMeta } from '../engine/types.ts';
 import { asStorageError } from '../engine/storage-error.ts';
+import { BackgroundTurns } from './background-turns.ts';
 import { spawn } from './context.ts';
 import type { HostContext } from './context.ts';
 import type { Leadership } from './leadership.ts';
 
-/** Keys looked at in one turn of the loop, and the pause between two turns, ms. */
-const KEYS_PER_TURN = 128;
-const PAUSE_MS = 1;
+/** Keys that the last, exact part of a search looks at one by one before it pauses. */
+const SINGLE_KEYS_PER_TURN = 16;
 /** Places remembered of a pass; beyond that every second one is forgotten, and steps are twice as long. */
 const PLACES_MAX = 4_096;
 /** Between two searches for one shard, ms: a report that was lost is made again. */
@@ -81,6 +81,7 @@ export class SplitKeySearch {
     let bytes = 0;
     let stride = 1;
     let from: string = leadership.descriptor().start_key;
+    const turns = new BackgroundTurns(env);
     for (let turn = 0; ; turn++) {
       const meta = this.held(leadership);
       if (meta === undefined) return undefined;
@@ -89,11 +90,13 @@ export class SplitKeySearch {
         places = places.filter((_place, index) => index % 2 === 0);
         stride *= 2;
       }
-      const piece = engine.measure(meta, { from, to: null }, KEYS_PER_TURN);
+      const beganMs = turns.begin();
+      const { keys } = turns;
+      const piece = engine.measure(meta, { from, to: null }, keys);
       bytes += piece.bytes;
-      if (piece.keys < KEYS_PER_TURN || piece.lastKey === null) return { places, bytes };
+      if (piece.keys < keys || piece.lastKey === null) return { places, bytes };
       from = above(piece.lastKey);
-      await env.timers.sleep(PAUSE_MS);
+      await turns.rest(beganMs);
     }
   }
 
@@ -103,6 +106,8 @@ export class SplitKeySearch {
     let from = step.from;
     let before = step.bytesBefore;
     let best: { key: string; distance: number } | null = null;
+    const turns = new BackgroundTurns(env);
+    let beganMs = turns.begin();
     for (let looked = 1; ; looked++) {
       const meta = this.held(leadership);
       if (meta === undefined) return undefined;
@@ -114,7 +119,10 @@ export class SplitKeySearch {
       else if (divides) break;
       before += one.bytes;
       from = above(one.lastKey);
-      if (looked % KEYS_PER_TURN === 0) await env.timers.sleep(PAUSE_MS);
+      if (looked % SINGLE_KEYS_PER_TURN === 0) {
+        await turns.rest(beganMs);
+        beganMs = turns.begin();
+      }
     }
     return best?.key ?? null;
   }
