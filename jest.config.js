@@ -11,4 +11,6 @@ export default {
     ],
   },
   testTimeout: 60_000,
+  // Both cores of a small machine; a test waits for conditions, so that a busy machine makes it slow, not wrong.
+  maxWorkers: '100%',
 };

@@ -22,7 +22,11 @@ export const stateMachines = [
     summary: 'Makes one shard of two neighbours: brought to the same nodes, sealed, one commit, the nodes join',
   },
   { type: 'rebalance', folder: 'rebalance', summary: 'Evens out replicas, bytes, load and leaders over the nodes' },
-  { type: 'drain-node', folder: 'drain-node', summary: 'Moves everything off a node; a decommissioned one then leaves' },
+  {
+    type: 'drain-node',
+    folder: 'drain-node',
+    summary: 'Moves everything off a node; a decommissioned one then leaves',
+  },
   { type: 'repair-shards', folder: 'repair-shards', summary: 'Makes the replicas of lost nodes anew on others' },
   {
     type: 'change-replication-factor',

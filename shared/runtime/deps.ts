@@ -49,5 +49,18 @@ export function composeDeps(parts: Parts): Deps {
   });
   const directory = createDirectory({ store, records, clock, random });
   const liveness = createLivenessReader(records);
-  return { records, liveness, directory, commands, addresses, operations, tokens, clock, timers, random, log, settings };
+  return {
+    records,
+    liveness,
+    directory,
+    commands,
+    addresses,
+    operations,
+    tokens,
+    clock,
+    timers,
+    random,
+    log,
+    settings,
+  };
 }

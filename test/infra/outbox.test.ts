@@ -23,8 +23,7 @@ test('what infra knows of events is what the store and the publisher do', () => 
   expect(entities.audit.partitionKey({ entity: 'node:a' }).startsWith(EVENT_PARTITIONS)).toBe(false);
 });
 
-const mappings = () =>
-  resourcesOf(operations, 'AWS::Lambda::EventSourceMapping').map(({ Properties }) => Properties);
+const mappings = () => resourcesOf(operations, 'AWS::Lambda::EventSourceMapping').map(({ Properties }) => Properties);
 
 test('what is numbered in feeds wakes the sequencer, which is tried until it succeeds (template only)', () => {
   expect(mappings().filter(({ DestinationConfig }) => DestinationConfig === undefined)).toEqual([

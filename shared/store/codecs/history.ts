@@ -1,5 +1,14 @@
 import * as z from 'zod';
-import type { EncodedKey, Epoch, Generation, NodeEpoch, NodeId, ShardId, TableId, TableName } from '../../domain/ids.ts';
+import type {
+  EncodedKey,
+  Epoch,
+  Generation,
+  NodeEpoch,
+  NodeId,
+  ShardId,
+  TableId,
+  TableName,
+} from '../../domain/ids.ts';
 import { counter, count, id, json, key, keyType, text, wallMs } from './primitives.ts';
 
 /** What was: versions of routes, feeds, decisions. */
