@@ -43,8 +43,7 @@ export class LogTable {
   private readonly deleteAbove: StatementSync;
   private readonly deleteWritesAbove: StatementSync;
   private readonly deleteUpTo: StatementSync;
-  private readonly countWrites: StatementSync;
-  private readonly deleteOldWrites: StatementSync;
+  private readonly deleteWritesUpTo: StatementSync;
   private readonly sizes: StatementSync;
   private readonly sizeUpTo: StatementSync;
 
@@ -66,10 +65,7 @@ export class LogTable {
     this.deleteAbove = db.prepare('DELETE FROM log WHERE storage_id = ? AND seq > ?');
     this.deleteWritesAbove = db.prepare('DELETE FROM writes WHERE storage_id = ? AND seq > ?');
     this.deleteUpTo = db.prepare('DELETE FROM log WHERE storage_id = ? AND seq <= ?');
-    this.countWrites = db.prepare('SELECT count(*) AS n FROM writes WHERE storage_id = ?');
-    this.deleteOldWrites = db.prepare(
-      'DELETE FROM writes WHERE storage_id = ? AND seq <= ? AND (wall_ms < ? OR seq <= ?)',
-    );
+    this.deleteWritesUpTo = db.prepare('DELETE FROM writes WHERE storage_id = ? AND seq <= ?');
     this.sizeUpTo = db.prepare(
       'SELECT coalesce(sum(octet_length(changes)), 0) AS bytes FROM log WHERE storage_id = ? AND seq <= ?',
     );
@@ -144,12 +140,23 @@ export class LogTable {
     return row === undefined ? 0 : integer(row, 'bytes');
   }
 
-  /** Forgets write ids of entries up to `base` that are older than `beforeWallMs`, or beyond `recordsMax`. */
-  forgetWrites(storageId: number, base: LogPosition, beforeWallMs: number, recordsMax: number): void {
-    const row = this.countWrites.get(storageId);
-    const count = row === undefined ? 0 : integer(row, 'n');
-    const overflowSeq = count > recordsMax ? base.seq - recordsMax : -1;
-    this.deleteOldWrites.run(storageId, base.seq, beforeWallMs, overflowSeq);
+  /**
+   * Forgets write ids of entries up to `base` that are older than `beforeWallMs`, or more than `recordsMax` entries behind `base`. Looks at
+   * what it forgets and at one record more: timestamps rise with the log, so that the oldest are the first. `atOnce`: ids forgotten by one
+   * call at the most.
+   */
+  forgetWrites(
+    storageId: number,
+    base: LogPosition,
+    old: { readonly beforeWallMs: number; readonly recordsMax: number; readonly atOnce: number },
+  ): void {
+    let upTo = -1;
+    for (const row of this.selectWrites.iterate(storageId, -1, base.seq, old.atOnce)) {
+      const { seq, at } = toWrite(row);
+      if (at.wallMs >= old.beforeWallMs && seq > base.seq - old.recordsMax) break;
+      upTo = seq;
+    }
+    if (upTo >= 0) this.deleteWritesUpTo.run(storageId, upTo);
   }
 
   size(storageId: number): { entries: number; bytes: number; last: number } {

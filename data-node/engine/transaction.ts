@@ -300,8 +300,12 @@ export abstract class EngineTables implements EngineTransaction {
       this.tables.rows.forget(rowsIdOf(before.segments, key), key, horizonSeq);
     }
     this.logBytes.set(storageId, this.bytesOfLog(before, 0) - this.tables.log.dropUpTo(storageId, last.seq));
-    this.tables.log.forgetWrites(storageId, last, before.lastAt.wallMs - WRITE_ID_RETENTION_MS, WRITE_IDS_MAX);
     const expiredMs = before.lastAt.wallMs - WRITE_ID_RETENTION_MS;
+    this.tables.log.forgetWrites(storageId, last, {
+      beforeWallMs: expiredMs,
+      recordsMax: WRITE_IDS_MAX,
+      atOnce: maxEntries,
+    });
     const firstForkSeq = before.firstForkSeq !== null && before.firstForkSeq > last.seq ? before.firstForkSeq : null;
     this.tables.replicas.put({
       ...before,

@@ -132,6 +132,26 @@ describe('the engine', () => {
     expect(engine.write(meta, 'w-301')?.seq).toBe(301);
   });
 
+  it('forgets write ids piecemeal, the oldest first, however many there are', () => {
+    const engine = withReplica(openEngine({ memory: true }));
+    const total = HISTORY_ENTRIES_MAX + 20;
+    append(
+      engine,
+      Array.from({ length: total }, (_, index) =>
+        entry(index + 1, {}, { at: { wallMs: index < total - 1 ? 1 : 1 + WRITE_ID_RETENTION_MS * 2, counter: index } }),
+      ),
+      total,
+    );
+    expect(engine.transaction((tx) => tx.compact(SHARD, 8, Infinity))).toBe(8);
+    const meta = engine.replica(SHARD)!;
+    expect(engine.write(meta, 'w-8')).toBeUndefined();
+    expect(engine.write(meta, 'w-9')?.seq).toBe(9);
+    // Old too, but of an entry that the log still has.
+    expect(engine.transaction((tx) => tx.compact(SHARD, 100, Infinity))).toBe(12);
+    expect(engine.write(engine.replica(SHARD)!, 'w-20')).toBeUndefined();
+    expect(engine.write(engine.replica(SHARD)!, 'w-21')?.seq).toBe(21);
+  });
+
   it('never compacts what is not committed', () => {
     const engine = withReplica(openEngine({ memory: true }));
     append(
