@@ -1,12 +1,20 @@
 import type { CommandAck, NodeCommand } from '../../shared/contracts/node/commands.ts';
 import { done, refused } from './command-acks.ts';
+import { spawn } from './context.ts';
 import type { HostContext } from './context.ts';
 import { bringsRightPart } from './joins.ts';
 import type { ShardReplica } from './shard-replica.ts';
 
+/** Between two looks of a sealed leader, ms. With push the merge has committed long before the first. */
+const LOOK_EVERY_MS = 500;
+/** As long as an operation waits for the other seal, ms; followers report a silent leader long before. */
+const LOOK_AFTER_MS = 30_000;
+
 /** The commands of a merge (S2). */
 export class MergeCommands {
   private readonly context: HostContext;
+  /** Shards whose seal is being looked after. */
+  private readonly watched = new Set<string>();
 
   constructor(context: HostContext) {
     this.context = context;
@@ -33,7 +41,10 @@ export class MergeCommands {
     if (known.leader.replica_id !== replica.replicaId)
       return refused(command, 'NOT_ELIGIBLE', 'another replica leads the shard');
     const sealed = await replica.seal(command.epoch);
-    if (sealed.ok) return { ...done(command), receipt: sealed.value };
+    if (sealed.ok) {
+      if (!this.watched.has(replica.shardId)) spawn(this.context.env, 'look after a seal', this.lookAfter(replica));
+      return { ...done(command), receipt: sealed.value };
+    }
     switch (sealed.error) {
       case 'STALE':
         return refused(command, 'STALE_EPOCH', 'a higher epoch was promised');
@@ -45,6 +56,29 @@ export class MergeCommands {
         );
       default:
         return refused(command, 'STORAGE', sealed.error.message);
+    }
+  }
+
+  /**
+   * A sealed shard serves nobody until its merge commits or is given up: who waits for the next heartbeat to learn it, waits long. So the leader
+   * looks for itself, at last until others see to a silent leader.
+   */
+  private async lookAfter(replica: ShardReplica): Promise<void> {
+    const { env, controlPlane } = this.context;
+    const { shardId } = replica;
+    const epoch = replica.promisedEpoch();
+    this.watched.add(shardId);
+    try {
+      const untilMs = env.clock.monotonicMs() + LOOK_AFTER_MS;
+      while (env.clock.monotonicMs() < untilMs) {
+        await env.timers.sleep(LOOK_EVERY_MS);
+        if (replica.promisedEpoch() > epoch || replica.meta() === undefined) return;
+        const read = await controlPlane.getShard(shardId);
+        // Absorbed, or unknown: the left part's leader, this very node, learns it from its own shard.
+        if (read.ok && read.value !== null) replica.adopt(read.value);
+      }
+    } finally {
+      this.watched.delete(shardId);
     }
   }
 

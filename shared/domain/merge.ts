@@ -4,7 +4,7 @@ import type { Receipt } from './transfer.ts';
 import { err, ok } from './result.ts';
 import type { Result } from './result.ts';
 import { inSyncReplicas, replicaOn } from './shard.ts';
-import type { Replica, ShardDescriptor } from './shard.ts';
+import type { Replica, SealReceipt, ShardDescriptor } from './shard.ts';
 
 /** Merge of two neighbours (S2): replicas on the same nodes, both led by one node; the left one absorbs the right one. */
 
@@ -91,6 +91,27 @@ export function commitMerge(
   const inSync = inSyncReplicas(merged).length;
   if (inSync < merged.minInSync) return err({ code: 'NOT_ENOUGH_IN_SYNC', inSync, minInSync: merged.minInSync });
   return ok(merged);
+}
+
+/**
+ * The side with the seal that its leader reported; null: it is known. The receipt must be the present leader's, for the present epoch,
+ * given under the descriptor as it is (E2); otherwise the leader is asked again.
+ */
+export function noteSeal(
+  shard: ShardDescriptor,
+  seal: SealReceipt,
+): Result<ShardDescriptor | null, { readonly code: 'NO_MERGE' | 'RECEIPT_MISMATCH' }> {
+  const { state } = shard;
+  if (state.kind !== 'MERGING') return err({ code: 'NO_MERGE' });
+  if (knownSeal(shard) !== null) return ok(null);
+  if (!receiptStands(shard, seal, shard.generation)) return err({ code: 'RECEIPT_MISMATCH' });
+  return ok({ ...shard, state: { ...state, seal }, generation: nextGeneration(shard.generation) });
+}
+
+/** The seal that a side carries, if it is of its present leader and epoch. A promise for an epoch holds as long as there is that epoch (E2). */
+export function knownSeal(shard: ShardDescriptor): SealReceipt | null {
+  const seal = shard.state.kind === 'MERGING' ? shard.state.seal : undefined;
+  return seal !== undefined && receiptStands(shard, seal, seal.generation) ? seal : null;
 }
 
 /**

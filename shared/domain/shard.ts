@@ -66,6 +66,17 @@ export interface MergingState {
   readonly operationId: OperationId;
   readonly side: 'LEFT' | 'RIGHT';
   readonly otherShardId: ShardId;
+  /** The leader's seal, if it came by a heartbeat or a report and not with the answer to a push; missing until then. */
+  readonly seal?: SealReceipt;
+}
+
+/** A leader's promise that its log ends at `sealed` and that it never leads again at any epoch up to `epoch` (E2, S2). */
+export interface SealReceipt {
+  readonly replicaId: ReplicaId;
+  readonly epoch: Epoch;
+  /** Of the descriptor that the leader knew. */
+  readonly generation: Generation;
+  readonly sealed: LogEnd;
 }
 
 /** The last entry of a replication log. */

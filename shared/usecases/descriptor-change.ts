@@ -28,6 +28,7 @@ export type DescriptorAction =
   | 'SPLIT_KEY_CHOSEN'
   | 'SPLIT_KEY_NOT_FOUND'
   | 'MERGE_ABORTED'
+  | 'SIDE_SEALED'
   | 'LEADER_ELECTED_UNCLEAN'
   | 'QUORUM_SHRUNK'
   | 'RECOVERY_CLOSED';

@@ -15,6 +15,7 @@ import {
 } from '../domain/ids.ts';
 import type { NodeEpoch, NodeId, ShardId } from '../domain/ids.ts';
 import { LEASE_PROFILES } from '../domain/lease.ts';
+import { noteSeal } from '../domain/merge.ts';
 import { decideStatusProposal, mayRecreateEmpty } from '../domain/replication.ts';
 import { assertNever, err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
@@ -139,6 +140,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
   REPLICA_UNKNOWN: 'The descriptor lists no such replica.',
   NOT_ENOUGH_IN_SYNC: 'The IN_SYNC list would fall below min_in_sync. The replica stays required.',
   LEADER_STAYS_IN_SYNC: 'A leader is never taken out of its own IN_SYNC list.',
+  NO_MERGE: 'No merge asks for a seal of this shard any more. Take the descriptor.',
   NO_SPLIT_ASKED: 'The shard is not waiting for a split key of this operation. Take the descriptor.',
   KEY_OUT_OF_RANGE: 'The key does not divide the shard. Take the descriptor and choose again.',
 };
@@ -252,12 +254,22 @@ async function stepDownReceipt(
   // I-8, E1: a receipt is a promise of the registration that leads about itself; another one's bars nothing there (E2).
   if (shard.leader.nodeId !== reporter.nodeId || shard.leader.nodeEpoch !== reporter.nodeEpoch)
     return refused('NOT_LEADER', REFUSALS['NOT_LEADER'] ?? '', shard);
-  const outcome = await finishTransfer(deps, reporter.principal, id, {
+  const receipt = {
     replicaId: replicaId(one.replica_id),
     epoch: epoch(one.epoch),
     generation: generation(one.generation),
-  });
-  return answerOf(deps, id, outcome);
+  };
+  const { sealed } = one;
+  if (sealed !== undefined && shard.state.kind === 'MERGING' && shard.intent === null) {
+    const noted = await changeDescriptor<{ readonly code: string; readonly message?: string }>(
+      deps,
+      id,
+      { principal: reporter.principal, action: 'SIDE_SEALED' },
+      (present) => noteSeal(present, { ...receipt, sealed }),
+    );
+    return answerOf(deps, id, noted);
+  }
+  return answerOf(deps, id, await finishTransfer(deps, reporter.principal, id, receipt));
 }
 
 /** A wiped node holds nothing of a listed replica: it gets an empty copy to be caught up, never one that could be elected as it is (R2, R4). */
@@ -344,10 +356,14 @@ async function commandAck(
 }
 
 /**
- * Takes an acknowledgement, by whatever message it came. A receipt in it completes its transfer (E2); null: it carries none.
+ * Takes an acknowledgement, by whatever message it came. A receipt in it completes its transfer (E2), or is kept for the merge that asked for
+ * it (S2): before the acknowledgement, which lets that operation go on. Null: it carries none.
  */
 export async function takeAcknowledgement(deps: Deps, reporter: Reporter, ack: CommandAck): Promise<Outcome | null> {
+  const outcome =
+    ack.receipt === null || ack.outcome !== 'DONE'
+      ? null
+      : await stepDownReceipt(deps, reporter, { type: 'step_down_receipt', ...ack.receipt });
   await deps.commands.acknowledge(reporter.nodeId, { ...ack, commandId: commandId(ack.command_id) });
-  if (ack.receipt === null || ack.outcome !== 'DONE') return null;
-  return stepDownReceipt(deps, reporter, { type: 'step_down_receipt', ...ack.receipt });
+  return outcome;
 }

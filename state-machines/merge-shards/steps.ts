@@ -12,7 +12,7 @@ import { ACKNOWLEDGED, DONE, endWait, failWith } from '../step.ts';
 import type { OperationMachine, StepFunction } from '../step.ts';
 import { draft, liveNodes, sendAndWait } from '../table-shards.ts';
 import { coLocate } from './co-locate.ts';
-import { seal } from './seal.ts';
+import { awaitSeals, seal } from './seal.ts';
 import { rollBack } from './undo.ts';
 import { again, BY, giveUp, goTo, load, notAtHand, ownsSide, partsChanged, sidesOf, stateOf } from './work.ts';
 import type { Sides } from './work.ts';
@@ -158,12 +158,23 @@ const fail = failWith({
 const resume = (operation: OperationRecord): string => stateOf(operation).phase;
 
 export const machine: OperationMachine = {
-  steps: { 'co-locate': coLocate, claim, lead, seal, apply, finish, 'roll-back': rollBack, fail },
+  steps: {
+    'co-locate': coLocate,
+    claim,
+    lead,
+    seal,
+    'await-seals': awaitSeals,
+    apply,
+    finish,
+    'roll-back': rollBack,
+    fail,
+  },
   answers: {
     'co-locate': ['co-locate', 'claim'],
     claim: ['claim', 'lead'],
     lead: ['lead', 'co-locate', 'seal'],
-    seal: ['seal', 'lead', 'apply'],
+    seal: ['seal', 'lead', 'await-seals', 'apply'],
+    'await-seals': ['acknowledged', 'apply'],
     apply: ['acknowledged'],
     'roll-back': ['roll-back', 'finish'],
   },

@@ -25,10 +25,20 @@ export const rollBack: StepFunction = async (deps, input) => {
   await Promise.all([work.leftId, work.rightId].map((id) => giveBack(deps, work, id)));
   const move = await endMove(deps, work);
   if (move !== null) return { ...(await again(deps, work, { seconds: POLL_SECONDS, on: move })), next: 'roll-back' };
-  await endRolledBack(deps, work.operation, {
-    code: 'STEP_FAILED',
-    message: `Shards ${work.leftId} and ${work.rightId} could not be merged: a step kept failing, and the execution's history names it. Both serve on.`,
-  });
+  const shards = `Shards ${work.leftId} and ${work.rightId}`;
+  await endRolledBack(
+    deps,
+    work.operation,
+    work.state.awaits > 0
+      ? {
+          code: 'NOT_SEALED',
+          message: `${shards} were not merged: no ${work.operation.value.waitingOn ?? 'seal'} came. Both serve on as they were; try again.`,
+        }
+      : {
+          code: 'STEP_FAILED',
+          message: `${shards} could not be merged: a step kept failing, and the execution's history names it. Both serve on.`,
+        },
+  );
   return DONE;
 };
 

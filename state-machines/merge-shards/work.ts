@@ -27,10 +27,20 @@ export interface State {
   readonly sealing: boolean;
   /** Seals that were refused. */
   readonly refusals: number;
+  /** Times that the seals were waited for, as the push of one was not answered. */
+  readonly awaits: number;
   readonly committed: boolean;
 }
 
-const FIRST: State = { phase: 'co-locate', polls: 0, moves: 0, sealing: false, refusals: 0, committed: false };
+const FIRST: State = {
+  phase: 'co-locate',
+  polls: 0,
+  moves: 0,
+  sealing: false,
+  refusals: 0,
+  awaits: 0,
+  committed: false,
+};
 
 export function stateOf(operation: Pick<OperationRecord, 'state'>): State {
   const fields = fieldsOf(operation.state);
@@ -42,6 +52,7 @@ export function stateOf(operation: Pick<OperationRecord, 'state'>): State {
     moves: Number(fields['moves']),
     sealing: fields['sealing'] === true,
     refusals: Number(fields['refusals']),
+    awaits: Number(fields['awaits'] ?? 0),
     committed: fields['committed'] === true,
   };
 }

@@ -1,18 +1,19 @@
 import { jest } from '@jest/globals';
 import { checkTiling } from '../../shared/domain/invariants.ts';
-import { encodedKey, tableName } from '../../shared/domain/ids.ts';
+import { encodedKey, generation, tableName } from '../../shared/domain/ids.ts';
 import { hasEnded } from '../../shared/domain/operation.ts';
 import type { OperationRecord } from '../../shared/domain/records.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import type { CommandAnswer, CommandDraft } from '../../shared/ports.ts';
 import { mergeShards } from '../../shared/usecases/merge-shards.ts';
 import { cancelOperation, pauseOperation, resumeOperation } from '../../shared/usecases/operations.ts';
+import { report as reportOf } from '../../shared/usecases/reports.ts';
 import { createTable, getTable } from '../../shared/usecases/tables.ts';
 import { machine } from '../../state-machines/merge-shards/steps.ts';
 import { MetadataWatch } from '../simulation/metadata-watch.ts';
 import { operationsOf } from '../support/operations.ts';
 import type { StepTask } from '../support/operations.ts';
-import { registered, useCaseWorld } from '../support/use-case-world.ts';
+import { nodePrincipal, registered, useCaseWorld } from '../support/use-case-world.ts';
 import type { UseCaseWorld } from '../support/use-case-world.ts';
 
 type Around = (task: StepTask, run: () => Promise<{ next: string }>) => Promise<{ next: string }>;
@@ -122,7 +123,7 @@ describe('merge-shards (S2)', () => {
     expect((await shards())[0]).toMatchObject({ shardId: left!.shardId, endKey: 'p' });
   });
 
-  test.each(Object.keys(machine.steps).filter((step) => !['fail', 'roll-back'].includes(step)))(
+  test.each(Object.keys(machine.steps).filter((step) => !['fail', 'roll-back', 'await-seals'].includes(step)))(
     'step %s run twice, its first answer lost, merges once',
     async (step) => {
       let repeated = false;
@@ -171,6 +172,110 @@ describe('merge-shards (S2)', () => {
       expect(after).toMatchObject({ endKey: 'g', epoch: left!.epoch + 1, leader: left!.leader });
     },
   );
+
+  describe('without push: seals come by reports', () => {
+    /** What the node that leads both reports for the commands of its mailbox. */
+    let report: (draft: CommandDraft) => CommandAnswer | null;
+    const reported = async (draft: CommandDraft, answer: CommandAnswer): Promise<unknown> => {
+      const { shard, replicaId, nodeId } = draft;
+      const receipt = answer.outcome === 'DONE' ? answer.receipt : null;
+      if (receipt !== null) watch.receiptGiven(shard.shardId, replicaId, receipt);
+      const node = Number(nodeId.replace('node-', ''));
+      return world.call(
+        'report',
+        reportOf,
+        {
+          params: { node_id: nodeId },
+          body: {
+            node_epoch: 1,
+            incarnation: `inc-${node}`,
+            reports: [
+              {
+                type: 'command_ack',
+                command_id: `cmd-${shard.shardId}`,
+                outcome: answer.outcome === 'REFUSED' ? 'REFUSED' : 'DONE',
+                code: answer.outcome === 'REFUSED' ? answer.code : null,
+                message: null,
+                receipt: receipt === null ? null : { shard_id: shard.shardId, replica_id: replicaId, ...receipt },
+              },
+            ],
+          },
+        },
+        nodePrincipal(node),
+      );
+    };
+
+    beforeEach(() => {
+      report = obedient;
+      Object.assign(world.deps, { settings: { ...world.deps.settings, pushToNodes: false } });
+      const { sendForTask } = world.deps.commands;
+      Object.assign(world.deps.commands, {
+        sendForTask: async (drafts: CommandDraft[], task: { operationId: never; taskToken: string }) => {
+          if (drafts.some(({ type }) => type !== 'seal_merge')) return sendForTask(drafts, task);
+          const answers = drafts.map((draft) => report(draft));
+          for (const [index, answer] of answers.entries()) if (answer !== null) await reported(drafts[index]!, answer);
+          const refused = answers.find((answer) => answer?.outcome === 'REFUSED');
+          if (refused?.outcome === 'REFUSED')
+            await world.deps.operations.failTask(task.taskToken, refused.code, refused.message);
+          else if (answers.every((answer) => answer !== null))
+            await world.deps.operations.succeedTask(task.taskToken, { next: 'acknowledged' });
+        },
+      });
+    });
+
+    test('both are asked at once, and their seals stand in the shards until the commit', async () => {
+      const [left] = await shards();
+      const asked: string[] = [];
+      report = (draft) => {
+        asked.push(draft.shard.shardId);
+        return obedient(draft);
+      };
+      expect(await ended(await start(left!))).toMatchObject({ status: 'SUCCEEDED' });
+      expect(asked).toHaveLength(2);
+      await nothingLeft(2);
+    });
+
+    test.each(['seal', 'await-seals'])('step %s run twice, its first answer lost, merges once', async (step) => {
+      let repeated = false;
+      around = async (task, run) => {
+        if (task.step !== step || repeated) return run();
+        repeated = true;
+        await run();
+        throw new Error('the answer was lost');
+      };
+      expect(await ended(await start((await shards())[0]!))).toMatchObject({ status: 'SUCCEEDED' });
+      await nothingLeft(2);
+    });
+
+    test('a seal of a descriptor that changed meanwhile is not taken; the leader is asked again (E2)', async () => {
+      const [left] = await shards();
+      let stale = true;
+      report = (draft) => {
+        const answer = obedient(draft);
+        if (!stale || answer.outcome !== 'DONE' || answer.receipt === null) return answer;
+        stale = false;
+        return { outcome: 'DONE', receipt: { ...answer.receipt, generation: generation(draft.shard.generation - 1) } };
+      };
+      expect(await ended(await start(left!))).toMatchObject({ status: 'SUCCEEDED' });
+      expect(stale).toBe(false);
+      await nothingLeft(2);
+    });
+
+    test.each([
+      ['refuses', { outcome: 'REFUSED', code: 'NOT_SETTLED', message: 'a copy lags' } as const],
+      ['never answers', null],
+    ])('a side that %s: both get a leader back at the next epoch (E2)', async (_what, answer) => {
+      const [left, right] = await shards();
+      report = (draft) => (draft.shard.shardId === right!.shardId ? answer : obedient(draft));
+      expect(await ended(await start(left!))).toMatchObject({
+        status: 'FAILED',
+        outcome: 'ROLLED_BACK',
+        error: { code: 'NOT_SEALED' },
+      });
+      await nothingLeft(3);
+      expect((await shards())[0]).toMatchObject({ endKey: 'g', epoch: left!.epoch + 1, leader: left!.leader });
+    });
+  });
 
   test('the sealed leader does not answer the undoing: the intent stays for the reconciler, no lock does', async () => {
     const [left, right] = await shards();

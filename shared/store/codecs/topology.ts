@@ -107,6 +107,14 @@ export const shard = z.object({
       operationId: id<OperationId>(),
       side: z.enum(['LEFT', 'RIGHT']),
       otherShardId: id<ShardId>(),
+      seal: z
+        .object({
+          replicaId: id<ReplicaId>(),
+          epoch: counter<Epoch>(),
+          generation: counter<Generation>(),
+          sealed: logEnd,
+        })
+        .exactOptional(),
     }),
   ]),
   dataLoss: z.boolean(),
