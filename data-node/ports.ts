@@ -17,6 +17,8 @@ export interface Environment {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
+  /** Milliseconds for which the node's thread was ready to go on and waited for a processor, since it started; null where that can't be told. */
+  readonly processorWaitMs?: () => number | null;
 }
 
 /** What the agent knows of the node's right to lead (L3). Read at the moment of use; never cached across an await. */

@@ -9,6 +9,8 @@ export interface InNodeLock {
   readonly kind: 'FORK' | 'MEMBERS';
   /** The node's thread was held for so long. */
   readonly lockMs: number;
+  /** Of these: the thread was ready and waited for a processor that other processes of the machine had. */
+  readonly waitMs: number;
   /** The same with the fsync that it shared with other writes; null if there was none to wait for. */
   readonly commitMs: number | null;
 }
@@ -19,6 +21,7 @@ const lineSchema = z.looseObject({
   event: z.string(),
   node_id: z.string(),
   lock_ms: z.number(),
+  lock_wait_ms: z.number().default(0),
   commit_ms: z.number().optional(),
 });
 
@@ -30,8 +33,8 @@ export async function readInNodeLocks(files: readonly string[]): Promise<readonl
       const line = lineSchema.safeParse(parsed(text));
       const kind = line.success ? KINDS[line.data.event] : undefined;
       if (!line.success || kind === undefined) continue;
-      const { node_id: nodeId, lock_ms: lockMs, commit_ms: commitMs } = line.data;
-      locks.push({ nodeId, kind, lockMs, commitMs: commitMs ?? null });
+      const { node_id: nodeId, lock_ms: lockMs, lock_wait_ms: waitMs, commit_ms: commitMs } = line.data;
+      locks.push({ nodeId, kind, lockMs, waitMs, commitMs: commitMs ?? null });
     }
   }
   return locks;

@@ -151,15 +151,20 @@ export class Splits {
   private async fork(parent: ShardReplica, fork: Fork, next: Descriptor): Promise<void> {
     const { env, commits, observer, statistics } = this.context;
     const nowMs = (): number => env.clock.monotonicMs();
+    const waitMs = (): number => env.processorWaitMs?.() ?? 0;
     let startMs = 0;
     let writtenMs = 0;
+    let waitedMs = 0;
     const forked = await commits.submit((tx) => {
+      waitedMs = -waitMs();
       startMs = nowMs();
       const done = forkIn(tx, parent, fork, env.clock.wallMs());
       if (done !== null && takesRightPartAway(fork.parent, next)) tx.shrink(parent.shardId, next);
       writtenMs = nowMs();
+      waitedMs += waitMs();
       return done;
     });
+    waitedMs -= waitMs();
     const durableMs = nowMs();
     if (!forked.ok) {
       env.log.error('the fork was not stored', { shard: parent.shardId, error: forked.error.message });
@@ -177,6 +182,7 @@ export class Splits {
     leading?.forked(child);
     parent.shrunk(next);
     const endMs = nowMs();
+    waitedMs += waitMs();
     const lockMs = writtenMs - startMs + (endMs - durableMs);
     statistics.splitLock(lockMs);
     const commitMs = endMs - startMs;
@@ -185,6 +191,8 @@ export class Splits {
       shard: parent.shardId,
       child: child.shardId,
       lock_ms: lockMs,
+      // Of these: the thread was ready, and the machine gave the processor to other programs.
+      lock_wait_ms: waitedMs,
       commit_ms: commitMs,
       continued,
     });

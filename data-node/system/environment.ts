@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { openSync, readSync } from 'node:fs';
 import { uptime } from 'node:os';
 import type { Clock, Environment, Logger, Random, Timers } from '../ports.ts';
 
@@ -73,9 +74,28 @@ export function jsonLogger(common: Readonly<Record<string, unknown>>): Logger {
   return { info: line('info'), warn: line('warn'), error: line('error') };
 }
 
+/** Second field: nanoseconds on the run queue (Linux, Documentation/scheduler/sched-stats). Of the process's first thread, which is the node's. */
+const SCHEDULER_STATISTICS = '/proc/self/schedstat';
+
+function processorWait(): () => number | null {
+  const buffer = Buffer.alloc(128);
+  let file: number | null = null;
+  return () => {
+    try {
+      file ??= openSync(SCHEDULER_STATISTICS, 'r');
+      const read = readSync(file, buffer, 0, buffer.length, 0);
+      const waited = Number(buffer.toString('latin1', 0, read).split(' ')[1]);
+      return Number.isFinite(waited) ? waited / 1e6 : null;
+    } catch {
+      return null; // another system, or a kernel without these statistics
+    }
+  };
+}
+
 export const systemEnvironment = (nodeId: string): Environment => ({
   clock: systemClock(),
   timers: systemTimers,
   random: systemRandom,
   log: jsonLogger({ node_id: nodeId }),
+  processorWaitMs: processorWait(),
 });
