@@ -96,6 +96,14 @@ describe('the seal (S2)', () => {
     expect(cluster.serves('n1')).toBe(false);
   });
 
+  it('is looked after: told of nothing, a sealed leader finds the merge by itself', async () => {
+    const cluster = await twoShards();
+    await mergeUntold(cluster);
+    await cluster.until('it serves', () => cluster.serves('n1'));
+    await joinedOn(cluster);
+    for (const key of ALL) expect((await cluster.get('n1', key)).body).toMatchObject({ value: `${key}0` });
+  });
+
   it('gives the same answer when it is repeated', async () => {
     const cluster = await twoShards();
     intendMerge(cluster);
