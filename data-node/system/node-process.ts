@@ -109,7 +109,13 @@ async function runComposition(
         log: environment.log,
       }),
       directory: directory.value,
-      address: { nodeId: options.nodeId, host: options.host, port, zone: options.zone, version },
+      address: {
+        nodeId: options.nodeId,
+        host: options.advertisedHost ?? options.host,
+        port: options.advertisedPort ?? port,
+        zone: options.zone,
+        version,
+      },
       joinToken: options.joinToken,
       relaying: {
         forOthers: options.relayForOthers,

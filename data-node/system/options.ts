@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { hostSchema, nodeIdSchema, zoneSchema } from '../../shared/contracts/primitives.ts';
+import { hostSchema, nodeIdSchema, portSchema, zoneSchema } from '../../shared/contracts/primitives.ts';
 import { err, ok } from '../../shared/domain/result.ts';
 import type { Result } from '../../shared/domain/result.ts';
 
@@ -10,6 +10,9 @@ export interface NodeOptions {
   readonly host: string;
   /** 0: the port used last, else a free one. */
   readonly port: number;
+  /** Where others reach the node, if that is not where it listens (address translation, a proxy); null: as it listens. */
+  readonly advertisedHost: string | null;
+  readonly advertisedPort: number | null;
   readonly dataDir: string;
   readonly controlPlaneUrl: string;
   readonly joinToken: string | null;
@@ -31,6 +34,8 @@ export const USAGE = `Usage: node data-node/main.ts --node-id ID --zone ZONE --d
 
   --host HOST              address to listen on and to be reached at (default: 127.0.0.1)
   --port N                 port; 0 is the one used last, else a free one (default: 0)
+  --advertise-host HOST    host and port by which others reach this node, where they are not those that it
+  --advertise-port N       listens on: behind address translation or a proxy
   --join-token-file FILE   join token of a new node (else SHARDKEEPER_JOIN_TOKEN); never on the command line
   --disk-capacity BYTES    space of this node where several share a disk (default: the file system's)
   --relay                  collect the heartbeats of up to 100 other nodes and send them as one
@@ -59,6 +64,8 @@ export function readOptions(
         zone: { type: 'string' },
         host: { type: 'string', default: '127.0.0.1' },
         port: { type: 'string', default: '0' },
+        'advertise-host': { type: 'string' },
+        'advertise-port': { type: 'string' },
         'data-dir': { type: 'string' },
         'control-plane': { type: 'string' },
         'join-token-file': { type: 'string' },
@@ -85,6 +92,11 @@ export function readOptions(
   if (!zoneSchema.safeParse(zone).success) return err('--zone must be 1 to 64 letters, digits, . _ -');
   if (!hostSchema.safeParse(host).success) return err('--host must be a host name or an address');
   if (!/^[0-9]{1,5}$/.test(values.port) || Number(values.port) > 65_535) return err('--port must be 0 to 65535');
+  const { 'advertise-host': advertisedHost = null, 'advertise-port': advertisedPort = null } = values;
+  if (advertisedHost !== null && !hostSchema.safeParse(advertisedHost).success)
+    return err('--advertise-host must be a host name or an address');
+  const isPort = (text: string): boolean => /^[0-9]{1,5}$/.test(text) && portSchema.safeParse(Number(text)).success;
+  if (advertisedPort !== null && !isPort(advertisedPort)) return err('--advertise-port must be 1 to 65535');
   if (!URL.canParse(controlPlaneUrl) || !/^https?:$/.test(new URL(controlPlaneUrl).protocol)) {
     return err('--control-plane must be an http(s) URL');
   }
@@ -103,6 +115,8 @@ export function readOptions(
     zone,
     host,
     port: Number(values.port),
+    advertisedHost,
+    advertisedPort: advertisedPort === null ? null : Number(advertisedPort),
     dataDir,
     controlPlaneUrl,
     joinToken: joinToken.value,
