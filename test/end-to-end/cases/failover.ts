@@ -82,8 +82,6 @@ export const failover: readonly Case[] = [
   },
   {
     name: 'the journal tells the fence, and why the new leader was chosen over the dead one',
-    // Not yet shown behind a stream of an emulator.
-    only: 'local',
     run: async (world) => {
       const { nodeId, shardsLed } = wasKilled();
       const [shard] = shardsLed;

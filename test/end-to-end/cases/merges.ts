@@ -12,8 +12,6 @@ const KEY = 'genoa';
 export const merges: readonly Case[] = [
   {
     name: 'two neighbours merge under writes: one shard holds the rows of both',
-    // A seal is answered by push alone; functions outside a VPC push to no node, and the merge ends rolled back (NOT_SEALED).
-    only: 'local',
     run: async (world) => {
       await world.settled();
       const shards = await world.shards();

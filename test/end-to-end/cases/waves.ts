@@ -190,8 +190,6 @@ export const waves: readonly Case[] = [
 export const decommission: readonly Case[] = [
   {
     name: 'a node is decommissioned: everything leaves it, then it leaves the list (call 3)',
-    // Not yet shown on an emulator, where its place is after a failover.
-    only: 'local',
     run: async (world) => {
       await world.settled();
       const path = `/cluster/nodes/${LEAVING}`;
