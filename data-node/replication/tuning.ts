@@ -57,6 +57,6 @@ export const DEFAULT_TUNING: Tuning = {
   snapshotBytesPerSecond: 14_000_000,
   snapshotChunkAttempts: 4,
   snapshotMsMax: 10 * 60_000,
-  purgeMs: 250,
+  purgeMs: 25,
   purgeIdleMs: 10_000,
 };
