@@ -17,6 +17,7 @@ import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import type { StoredItem } from '../../shared/ports.ts';
 import { entities } from '../../shared/store/entities.ts';
 import type { CommittedWrite } from '../../shared/store/faults.ts';
+import { checkClosedFence } from './fence-watch.ts';
 
 /** Sees every commit of the metadata store, keeps its own picture of shards and leases, and checks each change against the invariants. */
 export class MetadataWatch {
@@ -234,6 +235,7 @@ export class MetadataWatch {
     const before = this.liveness.get(nodeId) ?? null;
     this.liveness.set(nodeId, after);
     checkLivenessTransition(before, after).forEach(this.report);
+    checkClosedFence(before, after, this.shards.values()).forEach(this.report);
     if (before?.nodeEpoch === after.nodeEpoch) return;
     if (before !== null && this.believesInLease(before.nodeId, before.nodeEpoch))
       this.report({
