@@ -3,18 +3,25 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { simulate } from './cluster.ts';
 import type { SimulationResult } from './cluster.ts';
+import { reportPlanted } from './mistakes/report-planted.ts';
 
-/** `npm run sim -- --seeds N [--seed S] [--minutes M] [--nodes N] [--trace FILE] [--json]`: seeds S, S+1, ...; exit status 1 if one fails. */
+/**
+ * `npm run sim -- --seeds N [--seed S] [--minutes M] [--nodes N] [--trace FILE] [--json]`: seeds S, S+1, ...; exit status 1 if one fails.
+ * `npm run sim -- --planted [--seeds N] [--only TEXT] [--json]`: looks for planted mistakes (mistakes/planted.ts).
+ */
 const { values } = parseArgs({
   options: {
-    seeds: { type: 'string', default: '20' },
+    seeds: { type: 'string' },
     seed: { type: 'string', default: '1' },
     minutes: { type: 'string', default: '1' },
     nodes: { type: 'string', default: '5' },
     trace: { type: 'string' },
     json: { type: 'boolean', default: false },
+    planted: { type: 'boolean', default: false },
+    only: { type: 'string' },
   },
 });
+if (values.planted) process.exit(await reportPlanted(values));
 
 const number = (name: string, text: string, min: number): number => {
   const value = Number(text);
@@ -43,7 +50,7 @@ function explain(result: SimulationResult): void {
 }
 
 const first = number('seed', values.seed, 0);
-const seeds = number('seeds', values.seeds, 1);
+const seeds = number('seeds', values.seeds ?? '20', 1);
 const options = { minutes: number('minutes', values.minutes, 0), nodes: number('nodes', values.nodes, 3) };
 const startedMs = performance.now();
 let virtualMs = 0;

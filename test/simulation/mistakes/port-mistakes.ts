@@ -1,16 +1,30 @@
-import type { RecordWrite, Records, ShardDirectory, UnauditedWrite } from '../../shared/ports.ts';
-import type { ShardDescriptor } from '../../shared/domain/shard.ts';
-import type { Mistakes } from './cluster.ts';
-import { OPERATION_MISTAKES } from './operation-mistakes.ts';
+import type { ReplicaId } from '../../../shared/domain/ids.ts';
+import type { ShardDescriptor } from '../../../shared/domain/shard.ts';
+import type {
+  CommandAnswer,
+  CommandDraft,
+  Deps,
+  RecordWrite,
+  Records,
+  ShardDirectory,
+  UnauditedWrite,
+} from '../../../shared/ports.ts';
+import type { PlantedMistake } from './planted-mistake.ts';
 
-/** Mistakes that a cluster could be built with, one at a time, to see that the simulation finds them. None is in production code. */
-export const PLANTED_MISTAKES: Readonly<Record<string, { readonly mistakes: Mistakes; readonly breaks: string }>> = {
-  'a node believes in its lease until it is told of the fence': {
+/** Mistakes that come in by the ports which the simulation wraps: in any process, and several one after the other. */
+export const PORT_MISTAKES: readonly PlantedMistake[] = [
+  {
+    name: 'a node believes in its lease until it is told of the fence',
     breaks: 'L3',
+    setting: 'ordinary',
+    changes: [],
     mistakes: { alterLease: (lease) => ({ registration: () => lease.registration(), held: () => true }) },
   },
-  'the detector fences a third too soon': {
+  {
+    name: 'the detector fences a third too soon',
     breaks: 'L2',
+    setting: 'ordinary',
+    changes: [],
     mistakes: {
       alterDeps: (deps) => ({
         ...deps,
@@ -18,16 +32,25 @@ export const PLANTED_MISTAKES: Readonly<Record<string, { readonly mistakes: Mist
       }),
     },
   },
-  'a fence does not require the sequence that was observed': {
+  {
+    name: 'a fence does not require the sequence that was observed',
     breaks: 'L1',
+    setting: 'ordinary',
+    changes: [],
     mistakes: { alterDeps: (deps) => ({ ...deps, records: withoutSequenceCondition(deps.records) }) },
   },
-  'a packed renewal does not require the revision that it was decided from': {
+  {
+    name: 'a packed renewal does not require the revision that it was decided from',
     breaks: 'L1',
+    setting: 'ordinary',
+    changes: [],
     mistakes: { alterDeps: (deps) => ({ ...deps, records: withoutPackRevision(deps.records) }) },
   },
-  'an entry of a passed node epoch may be elected': {
+  {
+    name: 'an entry of a passed node epoch may be elected',
     breaks: 'E1',
+    setting: 'ordinary',
+    changes: [],
     mistakes: {
       alterDeps: (deps) => ({
         ...deps,
@@ -43,8 +66,11 @@ export const PLANTED_MISTAKES: Readonly<Record<string, { readonly mistakes: Mist
       }),
     },
   },
-  'a replica that lags may be elected': {
+  {
+    name: 'a replica that lags may be elected',
     breaks: 'E1',
+    setting: 'ordinary',
+    changes: [],
     mistakes: {
       alterDeps: (deps) => ({
         ...deps,
@@ -52,8 +78,30 @@ export const PLANTED_MISTAKES: Readonly<Record<string, { readonly mistakes: Mist
       }),
     },
   },
-  ...OPERATION_MISTAKES,
-};
+  {
+    name: 'the id of a removed replica is used again',
+    breaks: 'R4',
+    setting: 'ordinary',
+    changes: [],
+    mistakes: { alterDeps: (deps) => ({ ...deps, directory: withOldReplicaIds(deps.directory) }) },
+  },
+  {
+    name: 'a merge commits without its leaders being sealed',
+    breaks: 'S2',
+    setting: 'operated',
+    changes: [],
+    mistakes: {
+      alterDeps: (deps) => ({
+        ...deps,
+        commands: withAnswers(deps.commands, ({ type, shard }) => {
+          if (type !== 'seal_merge') return null;
+          const { epoch, generation } = shard;
+          return { outcome: 'DONE', receipt: { epoch, generation, sealed: { epoch, seq: 1 } } };
+        }),
+      }),
+    },
+  },
+];
 
 /** The directory, with descriptors altered that failover reads. */
 const withResolved = (
@@ -114,4 +162,36 @@ const withoutPackRevision = (records: Records): Records => ({
     return records.observe({ ...write, when: [{ kind: 'revision', is: present.revision }] });
   },
   observeAll: (writes) => records.observeAll(writes),
+});
+
+/** The directory as it is, but for the ids under which changes of one shard list new replicas. */
+function withOldReplicaIds(directory: ShardDirectory): ShardDirectory {
+  const left: ReplicaId[] = [];
+  const lacks = (shard: ShardDescriptor, id: ReplicaId): boolean => !shard.replicas.some((one) => one.replicaId === id);
+  const replaceWrites: ShardDirectory['replaceWrites'] = (from, to) => {
+    for (const { replicaId } of from.shard.replicas) if (lacks(to, replicaId)) left.push(replicaId);
+    const old = left[0];
+    const isNew = (id: ReplicaId): boolean => lacks(from.shard, id);
+    const replicas = to.replicas.map((replica) =>
+      isNew(replica.replicaId) && old !== undefined ? { ...replica, replicaId: old } : replica,
+    );
+    return directory.replaceWrites(from, { ...to, replicas });
+  };
+  return Object.assign(Object.create(directory) as ShardDirectory, { replaceWrites });
+}
+
+/** Commands of which some are not sent, but answered here. */
+const withAnswers = (
+  commands: Deps['commands'],
+  answerOf: (draft: CommandDraft) => CommandAnswer | null,
+): Deps['commands'] => ({
+  send: async (drafts) => {
+    const answers = drafts.map(answerOf);
+    const sent = await commands.send(drafts.filter((_draft, index) => answers[index] === null));
+    let next = 0;
+    return answers.map((answer) => answer ?? sent[next++] ?? { outcome: 'QUEUED' });
+  },
+  sendForTask: (drafts, task) => commands.sendForTask(drafts, task),
+  pending: (nodeId, limit) => commands.pending(nodeId, limit),
+  acknowledge: (nodeId, ack) => commands.acknowledge(nodeId, ack),
 });
