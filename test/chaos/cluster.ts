@@ -1,0 +1,256 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { until } from '../../bench/load/cluster-process.ts';
+import { nodeArguments, planNodes } from '../../local/node-processes.ts';
+import type { NodePlan } from '../../local/node-processes.ts';
+import { Api } from './api.ts';
+import { copyContents, emptyFolder, mountSmallDisk, unmountSmallDisk } from './disks.ts';
+import { CLIENTS, CONTROL_PLANE, Network } from './network.ts';
+import { ServerProcess } from './server-process.ts';
+import type { Ended } from './server-process.ts';
+
+/** A cluster of real processes that a run may damage: the local runner as control plane, and data nodes started as an operator starts them. */
+
+export const NODES = 5;
+const ZONES = 3;
+export const LEASE = 'fast';
+/** So many of the nodes have a small disk of their own, if such a one can be mounted. */
+const SMALL_DISKS = 2;
+const START_MS_MAX = 90_000;
+/** Exit codes of a data node (data-node/main.ts --help). */
+export const NODE_EXIT = { DIRECTORY: 3, CONTROL_PLANE: 5 } as const;
+
+const RUNNER = fileURLToPath(new URL('../../local/main.ts', import.meta.url));
+
+export interface ChaosNode {
+  readonly nodeId: string;
+  readonly process: ServerProcess;
+  readonly dataDir: string;
+  /** Copy of the directory from the start of the run. */
+  readonly oldDir: string;
+  readonly hasSmallDisk: boolean;
+}
+
+export class ChaosCluster {
+  readonly folder: string;
+  readonly network: Network;
+  readonly api: Api;
+  readonly controlPlane: ServerProcess;
+  readonly nodes: readonly ChaosNode[];
+  /** Where clients call, through the network of the run. */
+  readonly clientUrl: string;
+  readonly adminToken: string;
+  readonly serveLogs: string;
+  /** Why no disk can be filled; null if one can. */
+  readonly noSmallDisk: string | null;
+  /** Ends of processes that nobody had asked for, in words. */
+  readonly deaths: string[];
+  private readonly setup: Setup;
+
+  private constructor(setup: Setup, parts: { controlPlane: ServerProcess; clientUrl: string; adminToken: string }) {
+    this.setup = setup;
+    this.folder = setup.folder;
+    this.network = setup.network;
+    this.nodes = setup.nodes;
+    this.serveLogs = setup.serveLogs;
+    this.noSmallDisk = setup.noSmallDisk;
+    this.deaths = setup.deaths;
+    this.controlPlane = parts.controlPlane;
+    this.clientUrl = parts.clientUrl;
+    this.adminToken = parts.adminToken;
+    this.api = new Api(setup.controlPlaneUrl, parts.adminToken);
+  }
+
+  /** Starts everything and waits until all nodes are healthy. `begun` is given what kills all of it at once. */
+  static async start(say: (line: string) => void, begun: (killNow: () => void) => void): Promise<ChaosCluster> {
+    const setup = new Setup(await freePort());
+    begun(() => setup.killNow());
+    try {
+      const controlPlane = setup.startControlPlane(say);
+      const tokenFile = join(setup.dataDir, 'admin-token');
+      await until(START_MS_MAX, 'the control plane answers', async () => {
+        const answer = await fetch(`${setup.controlPlaneUrl}/healthz`);
+        return answer.ok && readFileSync(tokenFile, 'utf8').length > 0;
+      });
+      const adminToken = readFileSync(tokenFile, 'utf8').trim();
+      const clientPort = await setup.network.open(CONTROL_PLANE, setup.controlPlanePort, CLIENTS);
+      const api = new Api(setup.controlPlaneUrl, adminToken);
+      for (const plan of planNodes(NODES, ZONES)) await setup.startNode(plan, await api.joinToken(), say);
+      const clientUrl = `http://127.0.0.1:${clientPort}`;
+      const cluster = new ChaosCluster(setup, { controlPlane, clientUrl, adminToken });
+      await until(START_MS_MAX, 'all nodes are healthy', async () => {
+        const nodes = await cluster.api.nodes();
+        return nodes.length === NODES && nodes.every(({ status }) => status === 'HEALTHY');
+      });
+      return cluster;
+    } catch (error) {
+      await setup.end('REMOVE');
+      throw error;
+    }
+  }
+
+  /** Sets the present directory of every node aside, as the one of yesterday. */
+  copyDirectories(): void {
+    for (const node of this.nodes) this.copyOf(node, node.oldDir);
+  }
+
+  /** A copy of the node's directory at one moment, as a snapshot of its disk has it. */
+  copyOf(node: ChaosNode, to: string): void {
+    node.process.freeze();
+    try {
+      copyContents(node.dataDir, to);
+    } finally {
+      node.process.thaw();
+    }
+  }
+
+  /** A second process with the node's id over `dataDir`; it is not started yet. */
+  duplicateOf(node: ChaosNode, dataDir: string): ServerProcess {
+    rmSync(join(dataDir, 'port'), { force: true });
+    return this.setup.duplicate(node, dataDir);
+  }
+
+  /** What an operator does whose node is refused because another directory has registered since: an empty one, and a join token. */
+  async startEmpty(node: ChaosNode): Promise<void> {
+    const joinToken = await this.api.joinToken();
+    emptyFolder(node.dataDir);
+    this.setup.joinTokens.set(node.nodeId, joinToken);
+    node.process.start();
+  }
+
+  /** Ends all processes; the folder stays for a look at it if `folder` is 'KEEP'. */
+  stop(folder: 'KEEP' | 'REMOVE'): Promise<void> {
+    return this.setup.end(folder);
+  }
+}
+
+/** What exists while a run is being set up, and must be ended whatever happens. */
+class Setup {
+  readonly folder = mkdtempSync(join(tmpdir(), 'shardkeeper-chaos-'));
+  readonly dataDir = join(this.folder, 'control-plane');
+  readonly serveLogs = join(this.folder, 'serve-logs');
+  readonly network = new Network();
+  readonly nodes: ChaosNode[] = [];
+  readonly deaths: string[] = [];
+  readonly joinTokens = new Map<string, string>();
+  readonly controlPlanePort: number;
+  readonly controlPlaneUrl: string;
+  noSmallDisk: string | null = null;
+  private readonly processes: ServerProcess[] = [];
+  private readonly mounts: string[] = [];
+  private duplicates = 0;
+
+  constructor(controlPlanePort: number) {
+    this.controlPlanePort = controlPlanePort;
+    this.controlPlaneUrl = `http://127.0.0.1:${controlPlanePort}`;
+    for (const folder of ['control-plane', 'serve-logs', 'logs', 'nodes', 'old']) mkdirSync(join(this.folder, folder));
+  }
+
+  startControlPlane(say: (line: string) => void): ServerProcess {
+    const args = [
+      RUNNER,
+      '--port',
+      String(this.controlPlanePort),
+      '--data-dir',
+      this.dataDir,
+      '--lease',
+      LEASE,
+      '--no-nodes',
+    ];
+    const controlPlane = new ServerProcess({
+      name: 'control-plane',
+      command: () => ({ args, env: {} }),
+      logFile: join(this.folder, 'logs', 'control-plane'),
+      died: (how) => this.died('control-plane', how, say),
+    });
+    this.processes.push(controlPlane);
+    controlPlane.start();
+    return controlPlane;
+  }
+
+  async startNode(plan: NodePlan, joinToken: string, say: (line: string) => void): Promise<void> {
+    const { nodeId } = plan;
+    const dataDir = join(this.folder, 'nodes', nodeId);
+    const hasSmallDisk = this.nodes.length < SMALL_DISKS && this.mount(dataDir);
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    const port = await freePort();
+    const advertisedPort = await this.network.open(nodeId, port, null);
+    const controlPlanePort = await this.network.open(CONTROL_PLANE, this.controlPlanePort, nodeId);
+    this.joinTokens.set(nodeId, joinToken);
+    const args = [
+      ...nodeArguments(plan, dataDir, `http://127.0.0.1:${controlPlanePort}`),
+      ...['--port', String(port), '--advertise-port', String(advertisedPort), '--exit-with-parent'],
+      ...['--serve-log', join(this.serveLogs, `${nodeId}.jsonl`)],
+    ];
+    const process = new ServerProcess({
+      name: nodeId,
+      command: () => ({ args, env: { SHARDKEEPER_JOIN_TOKEN: this.joinTokens.get(nodeId) } }),
+      logFile: join(this.folder, 'logs', nodeId),
+      died: (how) => this.died(nodeId, how, say),
+    });
+    this.processes.push(process);
+    this.nodes.push({ nodeId, process, dataDir, oldDir: join(this.folder, 'old', nodeId), hasSmallDisk });
+    process.start();
+  }
+
+  duplicate({ nodeId }: ChaosNode, dataDir: string): ServerProcess {
+    const name = `${nodeId}-duplicate-${++this.duplicates}`;
+    const [plan] = planNodes(NODES, ZONES).filter((candidate) => candidate.nodeId === nodeId);
+    if (plan === undefined) throw new Error(`${nodeId} is no node of this run`);
+    const args = [
+      ...nodeArguments(plan, dataDir, this.controlPlaneUrl),
+      ...['--exit-with-parent', '--serve-log', join(this.serveLogs, `${name}.jsonl`)],
+    ];
+    const process = new ServerProcess({
+      name,
+      // On a free port: the original's own one stays its own, even while it is dead.
+      command: () => ({ args, env: {} }),
+      logFile: join(this.folder, 'logs', name),
+      died: async () => 'LEAVE',
+    });
+    this.processes.push(process);
+    return process;
+  }
+
+  async end(folder: 'KEEP' | 'REMOVE'): Promise<void> {
+    await Promise.all(this.processes.map((process) => process.stop()));
+    this.network.close();
+    for (const mount of this.mounts.splice(0)) unmountSmallDisk(mount);
+    if (folder === 'REMOVE') rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  killNow(): void {
+    for (const process of this.processes) process.killNow();
+    for (const mount of this.mounts.splice(0)) unmountSmallDisk(mount);
+  }
+
+  private mount(dataDir: string): boolean {
+    const problem = mountSmallDisk(dataDir);
+    if (problem === null) this.mounts.push(dataDir);
+    else this.noSmallDisk = problem;
+    return problem === null;
+  }
+
+  private async died(name: string, { code, signal }: Ended, say: (line: string) => void): Promise<'RESTART'> {
+    const how = `${name} died by itself: ${signal ?? `exit status ${code ?? 'unknown'}`}`;
+    this.deaths.push(how);
+    say(how);
+    return 'RESTART';
+  }
+}
+
+/** A port that nobody listens on now. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
