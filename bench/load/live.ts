@@ -3,9 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterProcess, until } from './cluster-process.ts';
 import { readInNodeLocks } from './node-logs.ts';
 import type { InNodeLock } from './node-logs.ts';
+import { longestMs, MachinePauses, metPause } from './machine-pauses.ts';
+import type { Pause } from './machine-pauses.ts';
 import type { Rows } from './rows.ts';
 import { readServeLogs } from './serve-logs.ts';
-import { StallWatchdog } from './stall-watchdog.ts';
 import { percentile, rounded } from './statistics.ts';
 import { Traffic } from './traffic.ts';
 import { countsOf, failedOf, figuresOf, medianOf, ratiosOf, refusedAtFirst } from './windows.ts';
@@ -33,6 +34,10 @@ export interface LiveFigures {
   readonly refusals_by_code: Readonly<Record<string, number>>;
   readonly p99_ratio_median: number | null;
   readonly p99_ratios: readonly number[];
+  /** Left out of the p99s: requests that were under way while the machine stood still. What they took counts in `failed_requests` all the same. */
+  readonly requests_in_pauses: number;
+  /** With them. */
+  readonly p99_ratio_median_with_pauses: number | null;
   /** Medians over the windows. */
   readonly quiet_p99_ms: number | null;
   readonly busy_p99_ms: number | null;
@@ -54,9 +59,13 @@ export interface LiveFigures {
   readonly double_leaders: number;
   readonly capacity_per_second: number;
   readonly rate_per_second: number;
-  /** The machine: its load over the last minute at the start and the end, the longest stall, and the latest start of a request. */
+  /**
+   * The machine: its load over the last minute at the start and the end, pauses in which it ran nothing at all (machine-pauses.ts), and the
+   * latest start of a request.
+   */
   readonly load_average: readonly number[];
-  readonly stall_ms_max: number;
+  readonly machine_pauses: number;
+  readonly machine_pause_ms_max: number;
   readonly generator_late_ms_max: number;
 }
 
@@ -97,7 +106,7 @@ export async function runLive<F extends object>(
   const { rows } = options;
   say(`starting ${options.nodes} nodes; load average of the machine ${loadBefore}`);
   const cluster = await ClusterProcess.start({ ...options, profile: 'standard', selfFencing: 'on' });
-  const watchdog = new StallWatchdog();
+  const machine = new MachinePauses();
   try {
     await cluster.createTable(TABLE, rows.preSplitKeys());
     const traffic = new Traffic({ url: cluster.url, token: cluster.adminToken, table: TABLE, rows });
@@ -122,7 +131,7 @@ export async function runLive<F extends object>(
         await work(fromMs + options.windowMs);
         const window = { kind, fromMs, toMs: performance.now() };
         windows.push(window);
-        say(`${kind.toLowerCase()}: ${inWords(traffic, window)}`);
+        say(`${kind.toLowerCase()}: ${inWords(traffic, window, machine.all())}`);
       };
       for (let pair = 0; pair < options.pairs; pair++) {
         await settled(cluster);
@@ -142,7 +151,7 @@ export async function runLive<F extends object>(
       const overlaps = served.overlaps();
       for (const overlap of overlaps.slice(0, SHOWN_MAX)) say(`DOUBLE LEADER: ${JSON.stringify(overlap)}`);
       const figures: LiveFigures = {
-        ...requestFigures(traffic, windows, say),
+        ...requestFigures(traffic, windows, machine.all(), say),
         ...lockFigures(locks),
         leader_handovers: served.handovers().length,
         handover_ms_p99: rounded(percentile(served.handovers(), 99)),
@@ -153,7 +162,8 @@ export async function runLive<F extends object>(
         capacity_per_second: Math.round(capacity),
         rate_per_second: Math.round(rate),
         load_average: [loadBefore, loadOfMachine()],
-        stall_ms_max: Math.round(watchdog.longestSince(0)),
+        machine_pauses: machine.all().length,
+        machine_pause_ms_max: Math.round(longestMs(machine.all())),
         generator_late_ms_max: Math.round(traffic.lateMsMax),
       };
       return { met: meets(figures), figures, own };
@@ -161,7 +171,7 @@ export async function runLive<F extends object>(
       traffic.close();
     }
   } finally {
-    watchdog.stop();
+    await machine.stop();
     await cluster.stop();
   }
 }
@@ -177,7 +187,12 @@ const meets = (figures: LiveFigures): boolean =>
 const settled = (cluster: ClusterProcess): Promise<void> =>
   until(REPLICATED_MS_MAX, 'every replica IN_SYNC', () => cluster.fullyReplicated(TABLE));
 
-function requestFigures(traffic: Traffic, windows: readonly Window[], say: (line: string) => void) {
+function requestFigures(
+  traffic: Traffic,
+  windows: readonly Window[],
+  pauses: readonly Pause[],
+  say: (line: string) => void,
+) {
   const { requests } = traffic;
   const failed = failedOf(requests);
   for (const request of failed.slice(0, SHOWN_MAX))
@@ -185,9 +200,11 @@ function requestFigures(traffic: Traffic, windows: readonly Window[], say: (line
       `FAILED: ${request.kind} ${request.key}: ${request.error ?? `${request.tookMs} ms`}; ${JSON.stringify(request.attempts)}`,
     );
   const refused = refusedAtFirst(requests);
-  const ratios = ratiosOf(requests, windows);
+  const ratios = ratiosOf(requests, windows, pauses);
   const p99 = (kind: Window['kind']): number | null =>
-    medianOf(windows.filter((window) => window.kind === kind).map((window) => figuresOf(requests, window).p99Ms ?? 0));
+    medianOf(
+      windows.filter((window) => window.kind === kind).map((window) => figuresOf(requests, window, pauses).p99Ms ?? 0),
+    );
   return {
     requests: requests.length,
     failed_requests: failed.length,
@@ -195,6 +212,8 @@ function requestFigures(traffic: Traffic, windows: readonly Window[], say: (line
     refusals_by_code: countsOf(refused.map(({ attempts }) => attempts[0]?.code ?? '')),
     p99_ratio_median: medianOf(ratios),
     p99_ratios: ratios,
+    requests_in_pauses: requests.filter(({ dueMs, tookMs }) => metPause(pauses, dueMs, dueMs + (tookMs ?? 0))).length,
+    p99_ratio_median_with_pauses: medianOf(ratiosOf(requests, windows)),
     quiet_p99_ms: p99('QUIET'),
     busy_p99_ms: p99('BUSY'),
   };
@@ -215,14 +234,19 @@ function lockFigures(locks: readonly InNodeLock[]) {
   };
 }
 
-function inWords(traffic: Traffic, window: Window): string {
+function inWords(traffic: Traffic, window: Window, pauses: readonly Pause[]): string {
   const { p50Ms, p99Ms, maxMs, requests } = figuresOf(traffic.requests, window);
+  const held = pauses.filter((pause) => pause.toMs > window.fromMs && pause.fromMs < window.toMs);
+  const without = figuresOf(traffic.requests, window, held).p99Ms;
   const inside = traffic.requests.filter(({ dueMs }) => dueMs >= window.fromMs && dueMs < window.toMs);
   const refused = refusedAtFirst(inside);
   const codes = countsOf(refused.map(({ attempts }) => attempts[0]?.code ?? ''));
   return (
     `${requests} requests in ${rounded((window.toMs - window.fromMs) / 1000)} s, p50 ${p50Ms} p99 ${p99Ms} max ${maxMs} ms; ` +
-    `refused at first ${refused.length}${refused.length === 0 ? '' : ` ${JSON.stringify(codes)}`}`
+    `refused at first ${refused.length}${refused.length === 0 ? '' : ` ${JSON.stringify(codes)}`}` +
+    (held.length === 0
+      ? ''
+      : `; the machine stood still ${held.length} times, ${Math.round(longestMs(held))} ms at the most, p99 without ${without} ms`)
   );
 }
 

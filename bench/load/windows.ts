@@ -1,3 +1,5 @@
+import { metPause } from './machine-pauses.ts';
+import type { Pause } from './machine-pauses.ts';
 import { percentile, rounded } from './statistics.ts';
 import { FAILED_AFTER_MS } from './traffic.ts';
 import type { Request } from './traffic.ts';
@@ -34,8 +36,17 @@ export function countsOf(codes: readonly string[]): Record<string, number> {
   return counts;
 }
 
-export function figuresOf(requests: readonly Request[], { fromMs, toMs }: Window): WindowFigures {
-  const times = requests.filter(({ dueMs }) => dueMs >= fromMs && dueMs < toMs).map(timeOf);
+/** Of the requests due in the window, but for those that met one of `pauses`. */
+export function figuresOf(
+  requests: readonly Request[],
+  { fromMs, toMs }: Window,
+  pauses: readonly Pause[] = [],
+): WindowFigures {
+  const times = requests
+    .filter(({ dueMs }) => dueMs >= fromMs && dueMs < toMs)
+    .map((request) => ({ dueMs: request.dueMs, tookMs: timeOf(request) }))
+    .filter(({ dueMs, tookMs }) => !metPause(pauses, dueMs, dueMs + tookMs))
+    .map(({ tookMs }) => tookMs);
   return {
     requests: times.length,
     p50Ms: rounded(percentile(times, 50)),
@@ -45,12 +56,16 @@ export function figuresOf(requests: readonly Request[], { fromMs, toMs }: Window
 }
 
 /** p99 of each busy window over that of the quiet one right before it. */
-export function ratiosOf(requests: readonly Request[], windows: readonly Window[]): readonly number[] {
+export function ratiosOf(
+  requests: readonly Request[],
+  windows: readonly Window[],
+  pauses: readonly Pause[] = [],
+): readonly number[] {
   return windows.flatMap((window, index) => {
     const before = windows[index - 1];
     if (window.kind !== 'BUSY' || before?.kind !== 'QUIET') return [];
-    const quiet = figuresOf(requests, before).p99Ms;
-    const busy = figuresOf(requests, window).p99Ms;
+    const quiet = figuresOf(requests, before, pauses).p99Ms;
+    const busy = figuresOf(requests, window, pauses).p99Ms;
     if (quiet === null || busy === null) throw new Error('a window without requests');
     return [Math.round((busy / quiet) * 100) / 100];
   });

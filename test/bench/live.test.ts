@@ -3,6 +3,7 @@ import type { Attempt } from '../../bench/load/attempts.ts';
 import { Rows, trafficKey } from '../../bench/load/rows.ts';
 import { ServeIntervals } from '../../bench/load/serve-intervals.ts';
 import type { Request } from '../../bench/load/traffic.ts';
+import { longestMs, metPause } from '../../bench/load/machine-pauses.ts';
 import { failedOf, medianOf, ratiosOf, refusedAtFirst } from '../../bench/load/windows.ts';
 import type { HttpCall, HttpOutcome } from '../../client/index.ts';
 
@@ -106,4 +107,20 @@ test('attempts at data nodes are noted for the request that they belong to; call
   ]);
   expect(first.map(({ code }) => code)).toEqual(['HTTP_409', 'OK']);
   expect(second.map(({ code }) => code)).toEqual(['UNREACHABLE']);
+});
+
+describe('pauses of the machine', () => {
+  test('requests that met one, or what it had held up, are left out of the quantiles', () => {
+    const pauses = [{ fromMs: 100, toMs: 200 }];
+    const met = [
+      [50, 99],
+      [50, 101],
+      [150, 160],
+      [250, 260],
+      [301, 310],
+    ].map(([from = 0, to = 0]) => metPause(pauses, from, to));
+    expect(met).toEqual([false, true, true, true, false]);
+    expect(longestMs(pauses)).toBe(100);
+    expect(longestMs([])).toBe(0);
+  });
 });
