@@ -17,7 +17,8 @@ const STATUS_OF_KIND: Readonly<Record<FaultKind, number>> = {
 };
 
 /** Failures that only HTTP knows. */
-export type HttpCode = 'METHOD_NOT_ALLOWED' | 'PAYLOAD_TOO_LARGE' | 'INTERNAL';
+export const HTTP_CODES = ['METHOD_NOT_ALLOWED', 'PAYLOAD_TOO_LARGE', 'INTERNAL'] as const;
+export type HttpCode = (typeof HTTP_CODES)[number];
 const STATUS_OF_HTTP_CODE: Readonly<Record<HttpCode, number>> = {
   METHOD_NOT_ALLOWED: 405,
   PAYLOAD_TOO_LARGE: 413,
