@@ -44,11 +44,11 @@ function validateQuery(call: Call, query: HttpRequest['query']): Readonly<Record
   }
   if (call.query === undefined) {
     const [first] = values.keys();
-    if (first !== undefined) throw refuse(first, 'This call takes no query parameters.');
+    if (first !== undefined) throw refuse(first === '' ? 'query' : first, 'This call takes no query parameters.');
     return {};
   }
   // `fromEntries` defines own properties, so that a parameter named `__proto__` stays one and is refused as unknown.
-  return parse(call.query, Object.fromEntries(values), '') as Readonly<Record<string, unknown>>;
+  return parse(call.query, Object.fromEntries(values), 'query') as Readonly<Record<string, unknown>>;
 }
 
 function validateBody(call: Call, text: string | null): unknown {

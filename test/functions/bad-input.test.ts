@@ -101,6 +101,9 @@ describe('query parameters', () => {
     const query = queryText(samples[name].query);
     return expectRefused(name, { query: `${query}&__proto__=1` }, '__proto__');
   });
+  test.each(all.map(([name]) => name))('%s: one without a name', (name) => {
+    return expectRefused(name, { query: `${queryText(samples[name].query)}&=1` }, 'query');
+  });
   test.each(all.map(([name]) => name))('%s: broken percent-encoding', (name) => {
     return expectRefused(name, { query: `${queryText(samples[name].query)}&a=%FF%FE` }, 'query');
   });
