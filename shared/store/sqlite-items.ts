@@ -5,6 +5,7 @@ import { Bug } from '../domain/result.ts';
 import { StoreError } from '../ports.ts';
 import type { ItemKey, QueryRequest, StoreTable, StoredItem } from '../ports.ts';
 import { itemBytes } from './limits.ts';
+import type { StoredItems } from './embedded-store.ts';
 import type { QueryWindow } from './query-window.ts';
 
 const TABLES: readonly StoreTable[] = ['topology', 'liveness', 'catalog', 'operations', 'access', 'events'];
@@ -26,7 +27,7 @@ interface Row {
 }
 
 /** Stored items in SQLite tables: reads and writes without conditions. One table for each StoreTable, items as JSON. */
-export class SqliteItems {
+export class SqliteItems implements StoredItems {
   readonly #db: DatabaseSync;
   /** Prepared once; the number of texts is bounded by tables x shapes of statement. */
   readonly #statements = new Map<string, StatementSync>();
@@ -62,13 +63,14 @@ export class SqliteItems {
     return row === undefined ? null : toItem(key.table, key.pk, row);
   }
 
-  put(item: StoredItem): void {
+  put(item: StoredItem): StoredItem {
     const { key } = item;
     const upsert = this.#prepared(
       `INSERT INTO ${key.table} (pk, sk, rev, w, body) VALUES (?, ?, ?, ?, ?)
        ON CONFLICT (pk, sk) DO UPDATE SET rev = excluded.rev, w = excluded.w, body = excluded.body`,
     );
     guarded(() => upsert.run(key.pk, key.sk, item.revision, item.writeId, JSON.stringify(item.body)));
+    return item;
   }
 
   remove(key: ItemKey): void {

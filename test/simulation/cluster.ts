@@ -9,7 +9,6 @@ import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import { LEASE_PROFILES } from '../../shared/domain/lease.ts';
 import { createLocalRootSigner } from '../../shared/adapters/local-root-signer.ts';
 import { generateSigningKey } from '../../shared/adapters/signing-key.ts';
-import { SqliteStore } from '../../shared/store/sqlite-store.ts';
 import { CLIENT_DEADLINE_MS, Clients } from './clients.ts';
 import { SimulatedControlPlane } from './control-plane.ts';
 import type { World } from './control-plane.ts';
@@ -18,6 +17,7 @@ import { FaultPlan } from './faults.ts';
 import { withGlobalTimers } from './global-timers.ts';
 import { checkRegister } from './history.ts';
 import { MetadataWatch, describeShard } from './metadata-watch.ts';
+import { MemoryStore } from './memory-store.ts';
 import { SimulatedNetwork } from './network.ts';
 import { SimulatedNode } from './nodes.ts';
 import { StoreClimate, tornReads } from './process-store.ts';
@@ -83,7 +83,7 @@ class Simulation implements ScenarioCluster {
   private readonly trace: Trace;
   private readonly metadata: MetadataWatch;
   private readonly data: DataWatch;
-  private readonly store: SqliteStore;
+  private readonly store: MemoryStore;
   private readonly controlPlane: SimulatedControlPlane;
   private readonly workload: Workload;
   private readonly clients: Clients;
@@ -119,8 +119,7 @@ class Simulation implements ScenarioCluster {
       nowMs: () => time.nowMs(),
       holdsLease: (nodeId) => this.nodes.some((node) => node.nodeId === nodeId && node.holdsLease()),
     });
-    this.store = new SqliteStore({
-      path: ':memory:',
+    this.store = new MemoryStore({
       random: this.random.fork('store-writes'),
       timers: time.processEnvironment({ name: 'store' }).timers,
       faults: tornReads(this.random.fork('torn-reads')),
