@@ -114,13 +114,15 @@ const segmentsOf = (path: string): readonly string[] => path.split('/').slice(1)
 /** API Gateway's choice: literal before variable before `{proxy+}`, segment by segment. */
 export function matchFrontDoor(path: string): FrontDoorPath {
   const segments = segmentsOf(path);
-  const ranked = frontDoor.flatMap((door) => {
-    const rank = rankOf(segmentsOf(door.path), segments);
-    return rank === null ? [] : [{ door, rank }];
-  });
-  const best = ranked.toSorted((left, right) => (left.rank < right.rank ? -1 : 1))[0];
+  let best: { readonly door: FrontDoorPath; readonly rank: string } | null = null;
+  for (const { door, pattern } of DOORS) {
+    const rank = rankOf(pattern, segments);
+    if (rank !== null && (best === null || rank < best.rank)) best = { door, rank };
+  }
   return best?.door ?? { path: '/{proxy+}', entry: 'meta', authorizer: 'none' };
 }
+
+const DOORS = frontDoor.map((door) => ({ door, pattern: segmentsOf(door.path) }));
 
 /** One digit for each segment, lower is more specific; null if the pattern does not match. */
 function rankOf(pattern: readonly string[], segments: readonly string[]): string | null {

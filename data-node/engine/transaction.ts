@@ -96,6 +96,7 @@ export abstract class EngineTables implements EngineTransaction {
   }
 
   entries(meta: ReplicaMeta, fromSeq: number, limit: { entries: number; bytes: number }): LogEntry[] {
+    if (fromSeq > meta.last.seq) return [];
     return this.guarded(() => this.tables.log.read(meta.storageId, fromSeq, limit));
   }
 

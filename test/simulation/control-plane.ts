@@ -73,7 +73,7 @@ export class SimulatedControlPlane {
     this.options = options;
     this.random = world.random.fork('control-plane');
     this.operations = createAslRunner({
-      definitions: new Map(stateMachines.map(({ type, folder }) => [type, definitionOf(folder)])),
+      definitions,
       step: (task) => this.inEnvironment((environment) => operationStepHandler(environment.source)(task)),
       random: this.random.fork('state-machines'),
       log: traceLogger(world.trace, 'state-machines'),
@@ -191,10 +191,13 @@ export class SimulatedControlPlane {
   }
 }
 
-function definitionOf(folder: string): unknown {
-  const file = new URL(`../../state-machines/${folder}/${folder}.asl.json`, import.meta.url);
-  return JSON.parse(readFileSync(file, 'utf8')) as unknown;
-}
+/** Read once for all runs of a process: the runner keeps what it checked by the definition's identity. */
+const definitions: ReadonlyMap<string, unknown> = new Map(
+  stateMachines.map(({ type, folder }) => {
+    const file = new URL(`../../state-machines/${folder}/${folder}.asl.json`, import.meta.url);
+    return [type, JSON.parse(readFileSync(file, 'utf8')) as unknown];
+  }),
+);
 
 async function serve(gateway: Gateway, request: NetworkRequest): Promise<NetworkAnswer> {
   const [path = '/', query = ''] = request.path.split('?', 2);
