@@ -13,7 +13,7 @@ import type { PeerAddress, PeerFailure } from './peer-call.ts';
 import { sendSnapshot } from './snapshot-sender.ts';
 import { sameBounds } from './splits.ts';
 import { WakeUp } from './wake-up.ts';
-import { toWireEntry } from './wire.ts';
+import { bytesOf, toWireEntry } from './wire.ts';
 
 export type WireReplica = WireDescriptor['replicas'][number];
 
@@ -68,6 +68,8 @@ export class PeerLink {
   /** E5: newest round that the follower confirmed, and when that append was sent, monotonic ms. */
   confirmedRound = 0;
   confirmedSentMs = -Infinity;
+  /** An append of this session carried all that the log held when it was sent: what is missing now came since. */
+  caughtUp = false;
   /** When an answer last found the follower up to date, monotonic ms. */
   lastCaughtUpMs: number;
   /** R1: every acknowledgement needs this replica. Decided by the ack set alone. */
@@ -198,6 +200,7 @@ export class PeerLink {
     }
     this.open = { sessionId, nodeEpoch: node_epoch, storeUuid: store_uuid };
     this.matchSeq = 0;
+    this.caughtUp = false;
     this.lastSentMs = -Infinity;
     this.nextPrevSeq = Math.min(log_end.seq, meta.last.seq);
     this.needsSnapshot = !intact;
@@ -214,6 +217,12 @@ export class PeerLink {
       entries: APPEND_ENTRIES_MAX,
       bytes: APPEND_BYTES_MAX,
     });
+    if (!this.required && !this.caughtUp && entries.length > 0) {
+      // Nobody waits for this copy: it catches up at the pace of snapshots, beside the clients' requests.
+      await this.context.snapshots.take(bytesOf(entries));
+      if (this.stopped) return 'FAILED';
+      if (this.open !== session) return 'PROGRESS';
+    }
     const commitSeq = this.owner.commitSeq();
     const dueMs = this.lastSentMs + tuning.heartbeatMs - env.clock.monotonicMs();
     const round = this.owner.round();
@@ -252,7 +261,10 @@ export class PeerLink {
     this.confirmedSentMs = sentMs;
     this.nextPrevSeq = sentSeq;
     // Up to date as of the moment of sending: under a steady load a newer entry is always on its way.
-    if (sentSeq >= meta.last.seq) this.lastCaughtUpMs = env.clock.monotonicMs();
+    if (sentSeq >= meta.last.seq) {
+      this.lastCaughtUpMs = env.clock.monotonicMs();
+      this.caughtUp = true;
+    }
     this.owner.progressed();
     return 'PROGRESS';
   }

@@ -55,6 +55,8 @@ export function nextProposal(input: ProposalInput): Proposal | null {
       abandonGrowth(link);
       continue;
     }
+    // Few entries may be many bytes: a replica that writes would have to wait for is not required yet.
+    if (link.growthTargetSeq === null && !link.caughtUp) continue;
     if (!link.required && link.matchSeq > 0 && lastSeq - link.matchSeq <= tuning.growthLagEntriesMax)
       beginGrowth(link, lastSeq);
     if (link.growthTargetSeq !== null && link.matchSeq >= link.growthTargetSeq)

@@ -23,3 +23,10 @@ export const fromWireEntry = (entry: WireLogEntry): LogEntry => ({
   changes: entry.changes,
   at: fromWireTime(entry.at),
 });
+
+/** Content of entries as it counts for limits, in characters: keys and values. */
+export const bytesOf = (entries: readonly LogEntry[]): number =>
+  entries.reduce(
+    (sum, { changes }) => changes.reduce((inner, { key, value }) => inner + key.length + (value?.length ?? 0), sum),
+    0,
+  );

@@ -1,6 +1,5 @@
 import { HISTORY_ENTRIES_MAX } from '../../../data-node/engine/history.ts';
-import { SHARD_ID, threeNodes } from './cluster.ts';
-import type { Cluster } from './cluster.ts';
+import { Cluster, SHARD_ID, threeNodes } from './cluster.ts';
 
 /** Fills the leader's log with `entries` batches, through the engine's own limits of history. */
 async function fill(cluster: Cluster, entries: number): Promise<void> {
@@ -27,6 +26,33 @@ describe('catch-up', () => {
     expect(cluster.traffic.filter((message) => message.verb === 'snapshot')).toEqual([]);
     await cluster.run(500);
     expect(cluster.committedRows('n3')).toEqual(cluster.committedRows('n1'));
+  });
+
+  it('of few entries with many bytes keeps its pace, and no write waits for it', async () => {
+    const tuning = { snapshotBytesPerSecond: 500_000 };
+    const cluster = new Cluster();
+    for (const nodeId of ['n1', 'n2', 'n3']) cluster.start(nodeId, { tuning });
+    await cluster.createShard(['n1', 'n2', 'n3']);
+    for (let i = 0; i < 12; i++) await cluster.put('n1', `big${i}`, 'x'.repeat(200_000));
+    const startMs = cluster.time.nowMs();
+    cluster.start('n4', { tuning });
+    cluster.controlPlane.change(SHARD_ID, (shard) => ({
+      replicas: [...shard.replicas, cluster.controlPlane.entry('n4', 'added', 'LAGGING')],
+    }));
+    await cluster.apply(cluster.controlPlane.command('create_replica', SHARD_ID, 'n4'));
+    await cluster.apply(cluster.controlPlane.command('apply_descriptor', SHARD_ID, 'n1'));
+    let slowestMs = 0;
+    while (!cluster.controlPlane.inSync(SHARD_ID).includes('n4')) {
+      const beforeMs = cluster.time.nowMs();
+      expect((await cluster.put('n1', 'meanwhile', beforeMs)).status).toBe(200);
+      slowestMs = Math.max(slowestMs, cluster.time.nowMs() - beforeMs);
+      await cluster.run(50);
+    }
+    expect(slowestMs).toBeLessThan(100);
+    expect(cluster.time.nowMs() - startMs).toBeGreaterThan(2_000);
+    expect(cluster.traffic.filter((message) => message.verb === 'snapshot')).toEqual([]);
+    await cluster.run(500);
+    expect(cluster.committedRows('n4')).toEqual(cluster.committedRows('n1'));
   });
 
   it('is by snapshot when the log no longer reaches back, write ids included (R6)', async () => {
