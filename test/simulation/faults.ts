@@ -13,6 +13,8 @@ export interface FaultyNode {
   crash(): void;
   /** Starts a new process over the directory. Does nothing if one runs. */
   start(): void;
+  /** As Ctrl-C: the process steps down, gives its lease up (L4), and ends when that was answered. */
+  stop(): void;
   pause(): void;
   resume(): void;
   /** Crashes the node and empties its directory. */

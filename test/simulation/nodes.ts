@@ -36,12 +36,20 @@ export interface NodeOptions {
   readonly onWipe: () => void;
 }
 
+/** One process of a node, and what lives and dies with it. */
+interface Running {
+  readonly process: SimulatedProcess;
+  readonly engine: Engine;
+  lease: LeaseView | null;
+  agent: Agent | null;
+}
+
 /** A data node: the production agent, shard host, engine and dispatcher in a process that faults can kill, freeze and rob of its disk. */
 export class SimulatedNode implements FaultyNode {
   readonly nodeId: string;
   private readonly world: World;
   private readonly options: NodeOptions;
-  private running: { process: SimulatedProcess; engine: Engine; lease: LeaseView | null } | null = null;
+  private running: Running | null = null;
   private privateKey: string | null = null;
   private starts = 0;
   private directories = 0;
@@ -84,7 +92,7 @@ export class SimulatedNode implements FaultyNode {
       skewMs: random.between(-CLOCK_SKEW_MS_MAX, CLOCK_SKEW_MS_MAX),
     });
     const engine = openEngine({ path: this.databaseFile() });
-    const running = { process, engine, lease: null as LeaseView | null };
+    const running: Running = { process, engine, lease: null, agent: null };
     this.running = running;
     const log = traceLogger(trace, name);
     const environment = { clock: process.clock, timers: process.timers, random, log };
@@ -108,6 +116,7 @@ export class SimulatedNode implements FaultyNode {
     });
     const lease = this.options.alterLease(agent.lease);
     running.lease = lease;
+    running.agent = agent;
     const host = createShardHost({
       env: environment,
       engine: this.options.alterEngine(engine),
@@ -138,6 +147,16 @@ export class SimulatedNode implements FaultyNode {
     this.running.process.kill();
     this.running.engine.close();
     this.running = null;
+  }
+
+  stop(): void {
+    const { running } = this;
+    if (running?.agent === null || running?.process.state() !== 'RUNNING') return;
+    const { agent, process } = running;
+    const ended = (): void => {
+      if (this.running === running) this.crash();
+    };
+    process.deliver(0, () => void agent.stop().then(ended, ended));
   }
 
   pause(): void {
