@@ -32,7 +32,10 @@ export interface Engine extends DurableMeta, EngineReader {
 }
 
 export type EngineOptions = (
-  { readonly path: string; readonly memory?: never } | { readonly memory: true; readonly path?: never }
+  | { readonly path: string }
+  | { readonly memory: true }
+  /** An open database that outlives the engine: it is the caller's to close, and no other engine may use it meanwhile. */
+  | { readonly database: DatabaseSync }
 ) & {
   /** Bound of the file in pages of 4 KiB, for tests of a full disk; unbounded when missing. */
   readonly pageCountMax?: number;
@@ -46,9 +49,10 @@ const LOCK_WAIT_MS = 2_000;
  * it open, IO when it can't be read or written.
  */
 export function openEngine(options: EngineOptions): Engine {
-  let db: DatabaseSync | null = null;
+  const lent = 'database' in options ? options.database : null;
+  let db: DatabaseSync | null = lent;
   try {
-    db = new DatabaseSync(options.path ?? ':memory:', { timeout: LOCK_WAIT_MS });
+    db ??= new DatabaseSync('path' in options ? options.path : ':memory:', { timeout: LOCK_WAIT_MS });
     // EXCLUSIVE: two processes on one directory would each believe in a log that the other changes.
     db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
     if (options.pageCountMax !== undefined) db.exec(`PRAGMA max_page_count = ${options.pageCountMax}`);
@@ -58,10 +62,10 @@ export function openEngine(options: EngineOptions): Engine {
     db.exec(SCHEMA);
     checkFormat(db);
     db.exec('COMMIT');
-    return new SqliteEngine(db);
+    return new SqliteEngine(db, lent === null ? 'OWNED' : 'LENT');
   } catch (error) {
     try {
-      db?.close();
+      if (lent === null) db?.close();
     } catch {
       // The failure to open is what matters; a file that can't be closed is not held by the next process either.
     }
@@ -71,6 +75,7 @@ export function openEngine(options: EngineOptions): Engine {
 
 class SqliteEngine extends EngineTables implements Engine {
   private readonly db: DatabaseSync;
+  private readonly ownership: 'OWNED' | 'LENT';
   private readonly begin: StatementSync;
   private readonly commit: StatementSync;
   private readonly selectMeta: StatementSync;
@@ -78,9 +83,10 @@ class SqliteEngine extends EngineTables implements Engine {
   private broken: StorageError | null = null;
   private running = false;
 
-  constructor(db: DatabaseSync) {
+  constructor(db: DatabaseSync, ownership: 'OWNED' | 'LENT') {
     super(db, { replicas: new ReplicaTable(db), log: new LogTable(db), rows: new RowTable(db) });
     this.db = db;
+    this.ownership = ownership;
     this.begin = db.prepare('BEGIN IMMEDIATE');
     this.commit = db.prepare('COMMIT');
     this.selectMeta = db.prepare('SELECT value FROM meta WHERE key = ?');
@@ -125,7 +131,7 @@ class SqliteEngine extends EngineTables implements Engine {
   }
 
   close(): void {
-    if (this.db.isOpen) this.db.close();
+    if (this.ownership === 'OWNED' && this.db.isOpen) this.db.close();
     this.broken ??= new StorageError('IO', 'the engine is closed');
   }
 

@@ -1,6 +1,7 @@
 import { ShardkeeperClient } from '../../client/client.ts';
 import type { World } from './control-plane.ts';
 import type { MetadataWatch } from './metadata-watch.ts';
+import type { Pace } from './pace.ts';
 import { startOldLeaderReader } from './old-leader-reader.ts';
 import { CONTROL_PLANE, clientNetwork } from './wire.ts';
 import type { SimulatedProcess } from './virtual-time.ts';
@@ -9,14 +10,13 @@ import type { RowClient, Workload } from './workload.ts';
 /** The clients of a run: production client library, each in a process of its own. */
 
 export const CLIENT_DEADLINE_MS = 6_000;
-const CLIENTS = 4;
-const OLD_LEADER_READERS = 5;
 /** A client that failed goes on after this pause. */
 const RETRY_MS = 100;
 
 export interface ClientsOptions {
   readonly table: string;
   readonly keys: readonly string[];
+  readonly pace: Pace;
   /** Known once the cluster is set up. */
   readonly tokens: () => { readonly admin: string; readonly data: string };
 }
@@ -36,17 +36,18 @@ export class Clients {
 
   /** Reads and writes until the workload is stopped. */
   startWorkload(): void {
-    const { table, keys, tokens } = this.options;
-    for (let i = 0; i < CLIENTS; i++) {
+    const { table, keys, tokens, pace } = this.options;
+    for (let i = 0; i < pace.clients; i++) {
       const name = `client-${i + 1}`;
       const { process, client } = this.newClient(name);
-      this.workload.start(name, process, client, this.world.random.fork(`${name}/choices`));
+      this.workload.start(name, process, client, { random: this.world.random.fork(`${name}/choices`), pace });
     }
-    for (let i = 0; i < OLD_LEADER_READERS; i++)
+    for (let i = 0; i < pace.readers; i++)
       startOldLeaderReader(this.world, this.metadata, this.workload, {
         name: `reader-${i + 1}`,
         table,
         keys,
+        pace,
         dataToken: tokens().data,
       });
   }

@@ -23,6 +23,8 @@ import { SimulatedNode } from './nodes.ts';
 import { StoreClimate, tornReads } from './process-store.ts';
 import { checkCopies, checkOperations } from './end-checks.ts';
 import { Operator } from './operator.ts';
+import { PACES } from './pace.ts';
+import type { Pace } from './pace.ts';
 import { seededRandom } from './random.ts';
 import type { ScenarioCluster, SimulationOptions, SimulationResult } from './options.ts';
 import { Trace } from './trace.ts';
@@ -38,6 +40,8 @@ const TABLE = 'rows';
 const PRE_SPLIT = ['h', 'q'];
 const KEYS = ['a', 'b', 'e', 'k', 'm', 'p', 'x'];
 const ZONES = 3;
+/** One seed in so many has its data nodes' databases in files, as in production. */
+const FILES_EVERY_SEEDS = 10;
 /** Where nodes beat through a relay: this one, which faults hit as any other. */
 const RELAY_NODE = 'node-101';
 /** Bound of the liveness check: after all faults are healed, every shard answers a write and a read within this time. */
@@ -81,6 +85,7 @@ class Simulation implements ScenarioCluster {
   readonly time: VirtualTime;
   private readonly options: SimulationOptions;
   private readonly trace: Trace;
+  private readonly pace: Pace;
   private readonly metadata: MetadataWatch;
   private readonly data: DataWatch;
   private readonly store: MemoryStore;
@@ -101,6 +106,8 @@ class Simulation implements ScenarioCluster {
     this.time = time;
     this.options = options;
     const profile = options.leaseProfile ?? 'fast';
+    const pace = PACES[options.pace ?? 'dense'];
+    this.pace = pace;
     this.leaseMs = LEASE_PROFILES[profile].leaseMs;
     this.random = seededRandom(options.seed);
     this.trace = new Trace(() => time.nowMs(), options.onTrace);
@@ -132,6 +139,7 @@ class Simulation implements ScenarioCluster {
       root: createLocalRootSigner({ privateKey: generateSigningKey() }),
       leaseProfile: profile,
       pushToNodes: options.pushToNodes ?? true,
+      pace,
       alter: mistakes.alterDeps ?? same,
     });
     for (let i = 0; i < (options.nodes ?? 5); i++)
@@ -140,6 +148,7 @@ class Simulation implements ScenarioCluster {
           nodeId: `node-${101 + i}`,
           zone: `zone-${(i % ZONES) + 1}`,
           folder,
+          medium: options.medium ?? (options.seed % FILES_EVERY_SEEDS === 0 ? 'FILE' : 'MEMORY'),
           relaying: !this.relayed() ? 'none' : i === 0 ? 'relay' : { through: RELAY_NODE },
           joinToken: () => this.joinTokens.pop() ?? '',
           alterLease: mistakes.alterLease ?? same,
@@ -152,9 +161,10 @@ class Simulation implements ScenarioCluster {
     this.clients = new Clients(this.world, this.metadata, this.workload, {
       table: TABLE,
       keys: KEYS,
+      pace,
       tokens: () => ({ admin: this.admin, data: this.dataToken }),
     });
-    this.faults = new FaultPlan(this, time, this.random.fork('faults'), this.trace);
+    this.faults = new FaultPlan(this, { time, random: this.random.fork('faults'), trace: this.trace }, pace);
   }
 
   async run(): Promise<SimulationResult> {
@@ -214,7 +224,7 @@ class Simulation implements ScenarioCluster {
   }
 
   close(): void {
-    for (const node of this.nodes) node.crash();
+    for (const node of this.nodes) node.close();
     this.store.close();
   }
 
@@ -254,7 +264,12 @@ class Simulation implements ScenarioCluster {
 
   private startOperator(): void {
     const nodes = this.nodes.map(({ nodeId }) => nodeId);
-    this.operator = new Operator(this.world, this.metadata, { admin: this.admin, table: TABLE, nodes });
+    this.operator = new Operator(this.world, this.metadata, {
+      admin: this.admin,
+      table: TABLE,
+      nodes,
+      pace: this.pace,
+    });
     this.operator.start();
   }
 

@@ -13,6 +13,7 @@ import { reconcileOnce } from '../../shared/usecases/reconcile.ts';
 import type { Deps, MetadataStore, RootSigner } from '../../shared/ports.ts';
 import { stateMachines } from '../../state-machines/registry.ts';
 import type { NetworkAnswer, NetworkRequest, SimulatedNetwork } from './network.ts';
+import type { Pace } from './pace.ts';
 import { processStore } from './process-store.ts';
 import type { StoreClimate } from './process-store.ts';
 import type { SeededRandom } from './random.ts';
@@ -35,6 +36,7 @@ export interface ControlPlaneOptions {
   readonly root: RootSigner;
   readonly leaseProfile: LeaseProfileName;
   readonly pushToNodes: boolean;
+  readonly pace: Pace;
   /** Wraps the dependencies of every process; planted mistakes come in here. */
   readonly alter: (deps: Deps) => Deps;
 }
@@ -47,7 +49,6 @@ const ENVIRONMENTS = 3;
  */
 const DETECTOR_LOOP_MS = 24_000;
 const DETECTOR_RULE_MS = 13_000;
-const RECONCILE_RULE_MS = 5_000;
 /** Clock error of a function's process (the bound is 500 ms over a lease of 3 s, on both sides). */
 const CLOCK_RATE_ERROR_MAX = 0.01;
 const CLOCK_SKEW_MS_MAX = 1_500;
@@ -97,10 +98,10 @@ export class SimulatedControlPlane {
     const reconcile = (): void => {
       const { process, deps } = this.newProcess('reconcile');
       process.deliver(0, () => void reconcileOnce(deps));
-      time.after(RECONCILE_RULE_MS, reconcile);
+      time.after(this.options.pace.reconcileMs, reconcile);
     };
     detect();
-    time.after(RECONCILE_RULE_MS, reconcile);
+    time.after(this.options.pace.reconcileMs, reconcile);
   }
 
   /** Dependencies in a process that nothing kills, for the operator of a run. */

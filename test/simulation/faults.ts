@@ -1,5 +1,7 @@
+import type { World } from './control-plane.ts';
 import { FAIR_WEATHER } from './network.ts';
 import type { SimulatedNetwork } from './network.ts';
+import type { Pace } from './pace.ts';
 import { FAIR_STORE } from './process-store.ts';
 import type { StoreClimate } from './process-store.ts';
 import type { SeededRandom } from './random.ts';
@@ -50,8 +52,6 @@ interface FaultKind {
 
 /** Nodes that faults may take down at once, so that most of a run has something to check: a minority. */
 const NODES_DOWN_MAX = 2;
-/** Milliseconds between the begins of two faults. */
-const BETWEEN_FAULTS_MS = [700, 6_000] as const;
 
 const runningNode = (cluster: FaultyCluster, random: SeededRandom): FaultyNode | null => {
   const up = cluster.nodes.filter((node) => node.isUp());
@@ -201,21 +201,23 @@ export class FaultPlan {
   private readonly time: VirtualTime;
   private readonly random: SeededRandom;
   private readonly trace: Trace;
+  private readonly pace: Pace;
   private readonly underWay = new Map<number, { name: string; end: () => void }>();
   private number = 0;
   private stopped = false;
   /** Faults begun, by name. */
   readonly counts = new Map<string, number>();
 
-  constructor(cluster: FaultyCluster, time: VirtualTime, random: SeededRandom, trace: Trace) {
+  constructor(cluster: FaultyCluster, { time, random, trace }: Pick<World, 'time' | 'random' | 'trace'>, pace: Pace) {
     this.cluster = cluster;
+    this.pace = pace;
     this.time = time;
     this.random = random;
     this.trace = trace;
   }
 
   start(): void {
-    this.time.after(this.random.between(...BETWEEN_FAULTS_MS), () => this.next());
+    this.time.after(this.random.between(...this.pace.betweenFaultsMs), () => this.next());
   }
 
   /** Ends all faults: nodes run, messages arrive, the store answers. */
@@ -243,7 +245,7 @@ export class FaultPlan {
       this.underWay.set(number, { name: kind.name, end: begun.end });
       this.time.after(begun.forMs, () => this.end(number));
     }
-    this.time.after(this.random.between(...BETWEEN_FAULTS_MS), () => this.next());
+    this.time.after(this.random.between(...this.pace.betweenFaultsMs), () => this.next());
   }
 
   private end(number: number): void {

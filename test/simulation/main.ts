@@ -3,6 +3,8 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { simulate } from './cluster.ts';
 import type { SimulationResult } from './cluster.ts';
+import { PACES } from './pace.ts';
+import type { PaceName } from './pace.ts';
 import { reportPlanted } from './mistakes/report-planted.ts';
 
 /**
@@ -15,6 +17,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     minutes: { type: 'string', default: '1' },
     nodes: { type: 'string', default: '5' },
+    pace: { type: 'string', default: 'dense' },
     trace: { type: 'string' },
     json: { type: 'boolean', default: false },
     planted: { type: 'boolean', default: false },
@@ -46,12 +49,16 @@ function explain(result: SimulationResult): void {
   for (const problem of result.problems) print(`  ${problem}`);
   print(`last of ${result.traceLines} trace lines:`);
   for (const line of result.traceTail) print(`  ${line.slice(0, 400)}`);
-  print(`replay: npm run sim -- --seed ${result.seed} --seeds 1 --minutes ${values.minutes} --nodes ${values.nodes}`);
+  print(`replay: npm run sim -- --seed ${result.seed} --seeds 1 --minutes ${values.minutes} --nodes ${values.nodes} --pace ${values.pace}`);
 }
 
+const paceOf = (name: string): PaceName => {
+  if (!Object.hasOwn(PACES, name)) throw new Error(`--pace is one of ${Object.keys(PACES).join(', ')}`);
+  return name as PaceName;
+};
 const first = number('seed', values.seed, 0);
 const seeds = number('seeds', values.seeds ?? '20', 1);
-const options = { minutes: number('minutes', values.minutes, 0), nodes: number('nodes', values.nodes, 3) };
+const options = { minutes: number('minutes', values.minutes, 0), nodes: number('nodes', values.nodes, 3), pace: paceOf(values.pace) };
 const startedMs = performance.now();
 let virtualMs = 0;
 const failed: number[] = [];

@@ -30,6 +30,8 @@ export class MetadataWatch {
   readonly operations = new Map<string, OperationRecord>();
   /** Every range that a shard ever had, with its id: those that it gave up in a split included. */
   readonly ranges: Pick<ShardDescriptor, 'shardId' | 'startKey' | 'endKey'>[] = [];
+  /** Told of every change of a leader. */
+  readonly onLeaderChange: (() => void)[] = [];
   /** Who led a shard, epoch by epoch. */
   readonly leaders = new Map<string, { nodeId: NodeId; epoch: number }[]>();
   /** Commits seen, and descriptor changes among them that raised the epoch. */
@@ -164,6 +166,7 @@ export class MetadataWatch {
     if (before?.epoch !== shard.epoch) {
       const leaders = this.leaders.get(shard.shardId) ?? [];
       this.leaders.set(shard.shardId, [...leaders, { nodeId: shard.leader.nodeId, epoch: shard.epoch }]);
+      for (const told of this.onLeaderChange) told();
     }
     this.note(describeShard(shard));
   }

@@ -1,9 +1,6 @@
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { Agent } from '../../data-node/agent/agent.ts';
 import { openDataDirectory } from '../../data-node/agent/data-directory.ts';
 import type { NodeKeyStore } from '../../data-node/agent/ports.ts';
-import { openEngine } from '../../data-node/engine/engine.ts';
 import type { Engine } from '../../data-node/engine/engine.ts';
 import type { LeaseView, PeerNetwork } from '../../data-node/ports.ts';
 import { createShardHost } from '../../data-node/replication/shard-host.ts';
@@ -11,6 +8,7 @@ import { handle } from '../../data-node/server/dispatch.ts';
 import type { World } from './control-plane.ts';
 import type { FaultyNode } from './faults.ts';
 import type { NetworkAnswer, NetworkRequest } from './network.ts';
+import { NodeDisk } from './node-disk.ts';
 import { traceLogger } from './trace.ts';
 import { controlPlaneTransport, peerNetwork } from './wire.ts';
 import type { SimulatedProcess } from './virtual-time.ts';
@@ -25,6 +23,7 @@ export interface NodeOptions {
   readonly zone: string;
   /** Folder of the node's database files. */
   readonly folder: string;
+  readonly medium: 'FILE' | 'MEMORY';
   /** A join token for a directory that is empty. */
   readonly joinToken: () => string;
   /** What the node is in relaying heartbeats (L3). */
@@ -50,14 +49,14 @@ export class SimulatedNode implements FaultyNode {
   private readonly world: World;
   private readonly options: NodeOptions;
   private running: Running | null = null;
-  private privateKey: string | null = null;
+  private readonly disk: NodeDisk;
   private starts = 0;
-  private directories = 0;
 
   constructor(world: World, options: NodeOptions) {
     this.world = world;
     this.options = options;
     this.nodeId = options.nodeId;
+    this.disk = new NodeDisk({ name: options.nodeId, folder: options.folder, medium: options.medium });
   }
 
   /** The engine of the running process; null while none runs. */
@@ -91,7 +90,7 @@ export class SimulatedNode implements FaultyNode {
       clockRate: 1 + random.between(-CLOCK_RATE_ERROR_MAX, CLOCK_RATE_ERROR_MAX),
       skewMs: random.between(-CLOCK_SKEW_MS_MAX, CLOCK_SKEW_MS_MAX),
     });
-    const engine = openEngine({ path: this.databaseFile() });
+    const engine = this.disk.open();
     const running: Running = { process, engine, lease: null, agent: null };
     this.running = running;
     const log = traceLogger(trace, name);
@@ -145,7 +144,7 @@ export class SimulatedNode implements FaultyNode {
   crash(): void {
     if (this.running === null) return;
     this.running.process.kill();
-    this.running.engine.close();
+    this.disk.release();
     this.running = null;
   }
 
@@ -169,21 +168,21 @@ export class SimulatedNode implements FaultyNode {
 
   wipe(): void {
     this.crash();
-    for (const suffix of ['', '-wal', '-shm']) rmSync(this.databaseFile() + suffix, { force: true });
-    this.directories++;
-    this.privateKey = null;
+    this.disk.wipe();
     this.options.onWipe();
   }
 
-  private databaseFile(): string {
-    return join(this.options.folder, `${this.options.nodeId}.${this.directories}.sqlite`);
+  /** The end of the run: nothing of the node is needed any more. */
+  close(): void {
+    this.crash();
+    this.disk.close();
   }
 
   private keys(): NodeKeyStore {
     return {
-      load: () => this.privateKey,
+      load: () => this.disk.privateKey,
       save: (pem) => {
-        this.privateKey = pem;
+        this.disk.privateKey = pem;
       },
     };
   }

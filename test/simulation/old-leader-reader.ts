@@ -4,12 +4,14 @@ import { rangeContains } from '../../shared/domain/keys.ts';
 import type { World } from './control-plane.ts';
 import type { MetadataWatch } from './metadata-watch.ts';
 import { NODE_PORT } from './nodes.ts';
+import type { Pace } from './pace.ts';
 import { clientNetwork } from './wire.ts';
 import type { Workload } from './workload.ts';
 
 /** Of a shard's last terms, how many are asked. */
 const TERMS_ASKED = 3;
-const BETWEEN_READS_MS = [20, 200] as const;
+/** After a change of a leader, ms: two leases of profile fast, in which an old one may not know of it. */
+const EAGER_FOR_MS = 6_000;
 /** Long: a node that is frozen answers after its lease is over, and must not. */
 const TIMEOUT_MS = 20_000;
 
@@ -17,6 +19,7 @@ export interface ReaderOptions {
   readonly name: string;
   readonly table: string;
   readonly keys: readonly string[];
+  readonly pace: Pace;
   readonly dataToken: string;
 }
 
@@ -25,7 +28,7 @@ export function startOldLeaderReader(
   world: World,
   metadata: MetadataWatch,
   workload: Workload,
-  { name, table, keys, dataToken }: ReaderOptions,
+  { name, table, keys, pace, dataToken }: ReaderOptions,
 ): void {
   const process = world.time.processEnvironment({ name });
   const random = world.random.fork(name);
@@ -50,9 +53,18 @@ export function startOldLeaderReader(
     const { found, value } = getRowResponseSchema.parse(answer.body);
     workload.noteRead(name, key, found ? (value as string) : null, startMs);
   };
+  let eagerUntilMs = -Infinity;
   const ask = (): void => {
     void readOnce();
-    process.timers.after(random.between(...BETWEEN_READS_MS), ask);
+    const isEager = world.time.nowMs() < eagerUntilMs;
+    next = process.timers.after(random.between(...(isEager ? pace.betweenEagerReadsMs : pace.betweenReadsMs)), ask);
   };
-  process.deliver(0, ask);
+  let next = process.timers.after(0, ask);
+  metadata.onLeaderChange.push(() => {
+    const wasEager = world.time.nowMs() < eagerUntilMs;
+    eagerUntilMs = world.time.nowMs() + EAGER_FOR_MS;
+    if (wasEager) return;
+    next.cancel();
+    next = process.timers.after(random.between(...pace.betweenEagerReadsMs), ask);
+  });
 }

@@ -5,13 +5,12 @@ import type { World } from './control-plane.ts';
 import type { MetadataWatch } from './metadata-watch.ts';
 import { ACTIONS } from './operator-actions.ts';
 import type { OperatorRequest } from './operator-actions.ts';
+import type { Pace } from './pace.ts';
 import { CONTROL_PLANE, clientNetwork } from './wire.ts';
 import type { SimulatedProcess } from './virtual-time.ts';
 
 /** An operator who splits, moves, transfers, drains, cancels and pauses at random, by the public API, over the same bad network as everybody. */
 
-/** Milliseconds between two requests: about twenty in half a minute, so that operations meet each other and the faults. */
-const BETWEEN_REQUESTS_MS = [200, 2_500] as const;
 /** Open operations beyond which no new one is asked for: the shards of a run are few. */
 const OPEN_MAX = 6;
 /** A transfer of leadership may be answered after 10 s (DESIGN section 8, call 9). */
@@ -26,6 +25,7 @@ export interface OperatorOptions {
   readonly admin: string;
   readonly table: string;
   readonly nodes: readonly string[];
+  readonly pace: Pace;
 }
 
 export class Operator {
@@ -52,9 +52,9 @@ export class Operator {
       if (this.stopped) return;
       const request = this.choose();
       if (request !== null) void this.send(request);
-      this.process.timers.after(this.random.between(...BETWEEN_REQUESTS_MS), next);
+      this.process.timers.after(this.random.between(...this.options.pace.betweenRequestsMs), next);
     };
-    this.process.timers.after(this.random.between(...BETWEEN_REQUESTS_MS), next);
+    this.process.timers.after(this.random.between(...this.options.pace.betweenRequestsMs), next);
   }
 
   /** No new requests; what is paused goes on. */

@@ -4,6 +4,7 @@ import type { LeaseProfileName } from '../../shared/domain/lease.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import type { Deps } from '../../shared/ports.ts';
 import type { FaultyCluster } from './faults.ts';
+import type { PaceName } from './pace.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** What a simulated run is given, and what it answers. */
@@ -41,6 +42,10 @@ export interface SimulationOptions {
   /** True: an operator splits, moves and transfers at random; false: nobody does. By the seed when missing. */
   readonly operated?: boolean;
   readonly leaseProfile?: LeaseProfileName;
+  /** Where data nodes keep their databases; by the seed when missing. */
+  readonly medium?: 'FILE' | 'MEMORY';
+  /** How much happens in a minute; dense when missing. */
+  readonly pace?: PaceName;
   readonly mistakes?: Mistakes;
   /** False: functions reach no node; commands ride on heartbeat answers and clients carry epochs. */
   readonly pushToNodes?: boolean;

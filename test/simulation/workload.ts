@@ -1,5 +1,6 @@
 import { ClientError } from '../../client/errors.ts';
 import type { RegisterOperation } from './history.ts';
+import type { Pace } from './pace.ts';
 import type { SeededRandom } from './random.ts';
 import type { Trace } from './trace.ts';
 import type { SimulatedProcess, VirtualTime } from './virtual-time.ts';
@@ -10,8 +11,6 @@ export interface RowClient {
   get(key: string): Promise<string | null>;
 }
 
-/** Milliseconds between two operations of one client, at most. */
-const THINK_MS_MAX = 250;
 const READ_SHARE = 0.5;
 
 /** Clients that read and write few keys with values of their own, and what they saw. */
@@ -31,13 +30,19 @@ export class Workload {
   }
 
   /** Starts a client that goes on until `stop`. */
-  start(name: string, process: SimulatedProcess, client: RowClient, random: SeededRandom): void {
+  start(
+    name: string,
+    process: SimulatedProcess,
+    client: RowClient,
+    { random, pace }: { readonly random: SeededRandom; readonly pace: Pace },
+  ): void {
     const loop = async (): Promise<void> => {
-      while (!this.stopped) {
+      for (let operations = 1; !this.stopped; operations++) {
         const key = random.pick(this.keys);
         if (random.chance(READ_SHARE)) await this.read(name, client, key);
         else await this.write(name, client, key);
-        await process.timers.sleep(random.between(0, THINK_MS_MAX));
+        const restMs = operations % pace.burst === 0 ? random.between(...pace.restMs) : 0;
+        await process.timers.sleep(random.between(0, pace.thinkMsMax) + restMs);
       }
     };
     process.deliver(0, () => {
