@@ -2,6 +2,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { addClusterCommands } from './commands/cluster.ts';
 import { addNodeCommands } from './commands/nodes.ts';
 import { addOperationCommands } from './commands/operations.ts';
+import { addPlacementCommands } from './commands/placement.ts';
 import { addConfigCommands, addRebalanceCommands } from './commands/rebalance.ts';
 import { addRecoveryCommands } from './commands/recovery.ts';
 import { addRouteCommands } from './commands/routes.ts';
@@ -92,6 +93,7 @@ function build(io: CliIo, wantsJson: boolean): Command {
   addClusterCommands(program, run);
   addRebalanceCommands(program, run);
   addConfigCommands(program, run);
+  addPlacementCommands(program, run);
   addRecoveryCommands(program, run);
   for (const command of everyCommand(program)) {
     command.exitOverride();

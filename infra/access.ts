@@ -37,7 +37,15 @@ const composed = (tables: TableAccess, more: Partial<FunctionAccess> = {}): Func
 
 export const functionAccess: Readonly<Record<FunctionName, FunctionAccess>> = {
   nodes: composed(
-    { topology: 'write', liveness: 'write', operations: 'write', access: 'write', events: 'append' },
+    // Drains are checked against the placement rules, which stand in the configuration.
+    {
+      topology: 'write',
+      liveness: 'write',
+      catalog: 'read',
+      operations: 'write',
+      access: 'write',
+      events: 'append',
+    },
     { rootKeys: 'sign', startsOperations: true },
   ),
   heartbeat: composed(

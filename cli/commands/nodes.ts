@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { nodeCalls } from '../../shared/contracts/api/nodes.ts';
 import { addNodeCareCommands } from './node-care.ts';
+import { addLabelCommand, labelsInWords } from './placement.ts';
 import type { Run } from '../program.ts';
 import { limitOption } from '../program.ts';
 import { collect, printFields, printTable, tellMore } from '../output.ts';
@@ -8,6 +9,7 @@ import { collect, printFields, printTable, tellMore } from '../output.ts';
 export function addNodeCommands(program: Command, run: Run): void {
   const nodes = program.command('nodes').description('nodes of the cluster');
   addNodeCareCommands(nodes, run);
+  addLabelCommand(nodes, run);
   nodes
     .command('list')
     .description('list nodes by id')
@@ -49,7 +51,7 @@ export function addNodeCommands(program: Command, run: Run): void {
           method: 'GET',
           path: `/cluster/nodes/${encodeURIComponent(node)}`,
         });
-        printFields(context, answer, answer);
+        printFields(context, answer, { ...answer, labels: labelsInWords(answer.labels) });
       }),
     );
   program

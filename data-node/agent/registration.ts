@@ -17,6 +17,9 @@ export interface NodeAddress {
   readonly port: number;
   readonly zone: string;
   readonly version: string;
+  /** What the node is good for; null: it says nothing, and stays as it said before. */
+  readonly labels?: Readonly<Record<string, string>> | null;
+  readonly capacityWeight?: number | null;
 }
 
 export interface RegistrationDeps {
@@ -151,6 +154,7 @@ export function selfSigned(deps: Pick<RegistrationDeps, 'environment' | 'directo
 
 function requestBody(deps: RegistrationDeps, incarnation: string): RegisterRequest {
   const { directory, address } = deps;
+  const { labels = null, capacityWeight = null } = address;
   const nodeEpoch = directory.nodeEpoch();
   return {
     node_id: address.nodeId,
@@ -163,5 +167,7 @@ function requestBody(deps: RegistrationDeps, incarnation: string): RegisterReque
     ...(nodeEpoch === null ? {} : { attestation: { node_epoch: nodeEpoch, counter: directory.attestation() } }),
     version: address.version,
     ...(deps.relay === null ? {} : { relay: deps.relay }),
+    ...(labels === null ? {} : { labels: { ...labels } }),
+    ...(capacityWeight === null ? {} : { capacity_weight: capacityWeight }),
   };
 }

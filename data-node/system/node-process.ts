@@ -114,6 +114,8 @@ async function runComposition(
         host: options.advertisedHost ?? options.host,
         port: options.advertisedPort ?? port,
         zone: options.zone,
+        labels: options.labels,
+        capacityWeight: options.capacityWeight,
         version,
       },
       joinToken: options.joinToken,

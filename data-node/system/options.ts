@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { capacityWeightSchema, labelsSchema } from '../../shared/contracts/placement.ts';
 import { hostSchema, nodeIdSchema, portSchema, zoneSchema } from '../../shared/contracts/primitives.ts';
 import { err, ok } from '../../shared/domain/result.ts';
 import type { Result } from '../../shared/domain/result.ts';
@@ -16,6 +17,10 @@ export interface NodeOptions {
   readonly dataDir: string;
   readonly controlPlaneUrl: string;
   readonly joinToken: string | null;
+  /** What the node is good for, for placement rules; null: as it said before, or nothing. */
+  readonly labels: Readonly<Record<string, string>> | null;
+  /** Capacity relative to the other nodes; null: as it said before, or 1. */
+  readonly capacityWeight: number | null;
   /** Bytes that the node may fill, for several nodes on one disk; null: the whole file system is its own. */
   readonly diskCapacityBytes: number | null;
   /** True: collects the heartbeats of other nodes and sends them as one. */
@@ -37,6 +42,9 @@ export const USAGE = `Usage: node data-node/main.ts --node-id ID --zone ZONE --d
   --advertise-host HOST    host and port by which others reach this node, where they are not those that it
   --advertise-port N       listens on: behind address translation or a proxy
   --join-token-file FILE   join token of a new node (else SHARDKEEPER_JOIN_TOKEN); never on the command line
+  --label KEY=VALUE        label of this node for placement rules, for example disk=ssd; may be repeated
+  --capacity-weight W      capacity relative to the other nodes, 0.01 to 100 (default: 1); what an operator has set
+                           by the API goes before both
   --disk-capacity BYTES    space of this node where several share a disk (default: the file system's)
   --relay                  collect the heartbeats of up to 100 other nodes and send them as one
   --relay-through ID       send heartbeats through the relay with this node id; directly when it does not answer
@@ -69,6 +77,8 @@ export function readOptions(
         'data-dir': { type: 'string' },
         'control-plane': { type: 'string' },
         'join-token-file': { type: 'string' },
+        label: { type: 'string', multiple: true },
+        'capacity-weight': { type: 'string' },
         'disk-capacity': { type: 'string' },
         relay: { type: 'boolean', default: false },
         'relay-through': { type: 'string' },
@@ -100,6 +110,12 @@ export function readOptions(
   if (!URL.canParse(controlPlaneUrl) || !/^https?:$/.test(new URL(controlPlaneUrl).protocol)) {
     return err('--control-plane must be an http(s) URL');
   }
+  const labels = readLabels(values.label);
+  if (!labels.ok) return labels;
+  const weight = values['capacity-weight'];
+  const capacityWeight = weight === undefined ? null : Number(weight);
+  if (capacityWeight !== null && (weight?.trim() === '' || !capacityWeightSchema.safeParse(capacityWeight).success))
+    return err('--capacity-weight must be a number from 0.01 to 100');
   const capacity = values['disk-capacity'];
   // At least what an empty engine takes.
   if (capacity !== undefined && !/^[1-9][0-9]{6,15}$/.test(capacity))
@@ -120,6 +136,8 @@ export function readOptions(
     dataDir,
     controlPlaneUrl,
     joinToken: joinToken.value,
+    labels: labels.value,
+    capacityWeight,
     diskCapacityBytes: capacity === undefined ? null : Number(capacity),
     relayForOthers: values.relay,
     relayThrough,
@@ -127,6 +145,21 @@ export function readOptions(
     serveLog: values['serve-log'] ?? null,
     selfFencing: !values['without-self-fencing'],
   });
+}
+
+/** `disk=ssd`, each key once. */
+function readLabels(texts: readonly string[] | undefined): Result<Readonly<Record<string, string>> | null, string> {
+  if (texts === undefined) return ok(null);
+  const pairs = texts.map((text): [string, string] => {
+    const at = text.indexOf('=');
+    return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
+  });
+  const labels = new Map(pairs);
+  if (labels.size < pairs.length) return err('--label names a key twice');
+  if (labels.has('__proto__')) return err('--label must be KEY=VALUE: __proto__ is no key'); // which zod leaves out of records unseen
+  const parsed = labelsSchema.safeParse(Object.fromEntries(labels));
+  if (parsed.success) return ok(parsed.data);
+  return err(`--label must be KEY=VALUE: ${parsed.error.issues[0]?.message ?? 'not understood'}`);
 }
 
 function readJoinToken(

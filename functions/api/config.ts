@@ -1,5 +1,6 @@
 import { setReplicationConfig } from '../../shared/usecases/change-replication.ts';
 import { getReplicationConfig } from '../../shared/usecases/config.ts';
+import { getPlacementConfig, setPlacementConfig } from '../../shared/usecases/placement-config.ts';
 import { getRebalanceConfig, setRebalanceConfig } from '../../shared/usecases/rebalance-config.ts';
 import { getStructureConfig, setStructureConfig } from '../../shared/usecases/structure-config.ts';
 import { apiHandler } from '../../shared/runtime/api-handler.ts';
@@ -17,6 +18,8 @@ export const create = (source: RuntimeSource) =>
       setRebalanceConfig,
       getStructureConfig,
       setStructureConfig,
+      getPlacementConfig,
+      setPlacementConfig,
     },
     source,
   );

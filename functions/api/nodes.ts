@@ -1,5 +1,6 @@
 import { createJoinToken, getNode, listNodes, registerNode } from '../../shared/usecases/nodes.ts';
 import { decommissionNode, drainNode } from '../../shared/usecases/drain-node.ts';
+import { setNodePlacement } from '../../shared/usecases/node-placement.ts';
 import { cordonNode, maintainNode, uncordonNode } from '../../shared/usecases/node-care.ts';
 import { apiHandler } from '../../shared/runtime/api-handler.ts';
 import { lambdaRuntime } from '../../shared/runtime/lambda-runtime.ts';
@@ -19,6 +20,7 @@ export const create = (source: RuntimeSource) =>
       cordonNode,
       uncordonNode,
       maintainNode,
+      setNodePlacement,
     },
     source,
   );

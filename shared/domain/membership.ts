@@ -21,6 +21,8 @@ export interface TargetNode {
   readonly lease: LivenessRecord | null;
   /** Free space and what the replica needs, bytes; null while the node does not tell its capacity. */
   readonly room: { readonly freeBytes: number; readonly neededBytes: number } | null;
+  /** The placement rule of the shard's table that bars the node, in words; null or missing if none does. */
+  readonly barredBy?: string | null;
 }
 
 /** Zones, for the rule that replicas sit in distinct zones while enough exist (I-7). */
@@ -39,6 +41,8 @@ export type TargetRefusal =
   | { readonly code: 'NODE_CORDONED' }
   | { readonly code: 'NODE_UNHEALTHY'; readonly reason: UnhealthyReason }
   | { readonly code: 'NODE_FULL'; readonly freeBytes: number; readonly neededBytes: number }
+  /** The node's labels break the placement rule of the shard's table. */
+  | { readonly code: 'PLACEMENT_RULE'; readonly rule: string }
   /** Another zone with a node for it holds fewer replicas of the shard. */
   | { readonly code: 'ZONE_HELD'; readonly zone: string; readonly betterZones: readonly string[] };
 
@@ -57,13 +61,14 @@ export function unhealthyReason(lease: LivenessRecord | null | undefined): Unhea
   return isMarkedExpired(lease) ? 'EXPIRED' : null;
 }
 
-/** Why the node itself can't take a replica of any shard, or null if it can: zones and the shard's other replicas apart. */
+/** Why the node itself can't take a replica of the shard's table, or null if it can: zones and the shard's other replicas apart. */
 export function nodeRefusal(target: TargetNode): TargetRefusal | null {
-  const { node, lease, room } = target;
+  const { node, lease, room, barredBy = null } = target;
   if (node.membership !== 'ACTIVE') return { code: 'NODE_DECOMMISSIONED' };
   if (node.cordoned) return { code: 'NODE_CORDONED' };
   const reason = unhealthyReason(lease);
   if (reason !== null) return { code: 'NODE_UNHEALTHY', reason };
+  if (barredBy !== null) return { code: 'PLACEMENT_RULE', rule: barredBy };
   if (room !== null && room.freeBytes < room.neededBytes) return { code: 'NODE_FULL', ...room };
   return null;
 }

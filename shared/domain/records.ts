@@ -16,11 +16,24 @@ import type {
 } from './ids.ts';
 import type { KeyType } from './keys.ts';
 import type { LeaseProfileName } from './lease.ts';
+import type { NodeLabels } from './rebalance/rules.ts';
 
 /** Stored records that are not decided upon in a file of their own. Liveness: lease.ts. Shards: shard.ts. */
 
 /** Values that survive a round trip through the store and JSON. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
+
+/** What a node is good for: the basis of placement rules and of its share of the data. */
+export interface NodePlacement {
+  readonly labels: NodeLabels;
+  /** Capacity relative to the other nodes, above 0; a node of weight 2 gets twice the share of one of weight 1. */
+  readonly capacityWeight: number;
+  /** OPERATOR: set by a call, and kept whatever the node says of itself when it registers. */
+  readonly setBy: 'REGISTRATION' | 'OPERATOR';
+}
+
+/** Of a node that says nothing of itself. */
+export const DEFAULT_NODE_PLACEMENT: NodePlacement = { labels: {}, capacityWeight: 1, setBy: 'REGISTRATION' };
 
 /** A node's identity and address; what changes with its lease is in `LivenessRecord`. */
 export interface NodeRecord {
@@ -42,6 +55,8 @@ export interface NodeRecord {
   readonly addressNodeEpoch: number;
   readonly version: string;
   readonly registeredAtMs: number;
+  /** Absent in records from before there was placement: `DEFAULT_NODE_PLACEMENT`. */
+  readonly placement?: NodePlacement;
 }
 
 /** Statistics that a node sent on its slower beat, as the wire carries them; busiest shards first. For display and planning. */

@@ -2,6 +2,7 @@ import { conflict } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
 import { tableName } from '../domain/ids.ts';
 import type { OperationId, TableName } from '../domain/ids.ts';
+import { NO_RULE, ruleFor } from '../domain/rebalance/rules.ts';
 import type { Json, TableRecord } from '../domain/records.ts';
 import { err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
@@ -9,6 +10,7 @@ import type { Change, Deps, Principal, RecordWrite, Stored } from '../ports.ts';
 import { REPLICATION_CONFIG_KEY, replicationConfig } from './config.ts';
 import { everyRecord } from './every-record.ts';
 import { freeSlot } from './operation-slot.ts';
+import { mayHold, placementRules, tooFewFor } from './placement-config.ts';
 import { principalName } from './principal.ts';
 import { newOperationId, startOperation } from './start-operation.ts';
 import { tableNotFound } from './table-lookup.ts';
@@ -22,10 +24,10 @@ type Answer = ReturnType<UseCase<'setReplicationConfig'>>;
 
 export const setReplicationConfig: UseCase<'setReplicationConfig'> = async (deps, principal, { body }): Answer => {
   const { replication_factor: factor } = body;
-  const enough = await enoughNodes(deps, factor);
-  if (!enough.ok) return enough;
   const [before, tables] = await Promise.all([replicationConfig(deps), everyRecord(deps, 'table', {})]);
   const following = tables.filter((table) => !table.replicationFactorIsOwn);
+  const enough = await enoughNodes(deps, factor, following);
+  if (!enough.ok) return enough;
   const shards = following.reduce((sum, table) => sum + table.shardCount, 0);
   const answer = { status: 'success' as const, replication_factor: factor, shards };
   if (body.dry_run === true)
@@ -48,7 +50,7 @@ export const setTableReplication: UseCase<'setTableReplication'> = async (deps, 
     return err(
       conflict('TABLE_NOT_ACTIVE', `Table ${params.table} is ${stored.value.state}; wait until it is ACTIVE.`),
     );
-  const enough = await enoughNodes(deps, factor);
+  const enough = await enoughNodes(deps, factor, [stored.value]);
   if (!enough.ok) return enough;
   const { table, shardCount: shards, replicationFactor: previous, replicationFactorIsOwn } = stored.value;
   const answer = { status: 'success' as const, replication_factor: factor, shards };
@@ -90,10 +92,20 @@ async function start(
   return err(conflict('CONFLICT', 'The replication factor just changed. Send the request again.'));
 }
 
-/** As many nodes as copies, or nothing is changed. Dead nodes count: they come back or are replaced, and the operation waits for them. */
-async function enoughNodes(deps: Deps, factor: number): Promise<Result<null, Fault>> {
-  const nodes = await everyRecord(deps, 'node', {});
-  const available = nodes.filter(({ membership, cordoned }) => membership === 'ACTIVE' && !cordoned).length;
+/** As many nodes as copies, by every table's placement rule too, or nothing is changed. Dead nodes count: they come back or are replaced, and the operation waits for them. */
+async function enoughNodes(
+  deps: Deps,
+  factor: number,
+  tables: readonly Pick<TableRecord, 'table'>[],
+): Promise<Result<null, Fault>> {
+  const [nodes, { rules }] = await Promise.all([everyRecord(deps, 'node', {}), placementRules(deps)]);
+  // Many tables, few rules.
+  const applied = new Map(tables.map(({ table }) => [ruleFor(rules, table), table]));
+  for (const [rule, table] of applied) {
+    const able = nodes.filter((node) => mayHold(rule, node)).length;
+    if (able < factor && rule !== NO_RULE) return err(tooFewFor(table, factor, able));
+  }
+  const available = nodes.filter((node) => mayHold(NO_RULE, node)).length;
   if (available >= factor) return ok(null);
   return err(
     conflict(

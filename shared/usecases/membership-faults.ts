@@ -45,6 +45,12 @@ export function membershipFault(
         `${at} has ${refusal.freeBytes} bytes left for replicas, shard ${shard.shardId} needs ${refusal.neededBytes}. Choose another node.`,
         { detail: { free_bytes: refusal.freeBytes, needed_bytes: refusal.neededBytes } },
       );
+    case 'PLACEMENT_RULE':
+      return conflict(
+        'PLACEMENT_RULE',
+        `${at} may not hold replicas of table ${shard.table}: ${refusal.rule}. Choose a node that it allows, or change the rule (PUT /config/placement) or the node's labels (PUT /cluster/nodes/{node_id}/placement).`,
+        { detail: { rule: refusal.rule } },
+      );
     case 'ZONE_HELD':
       return conflict(
         'ZONE_HELD',

@@ -2,6 +2,7 @@ import type { MergePlan } from '../contracts/api/split-merge.ts';
 import { conflict } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
 import { shardId } from '../domain/ids.ts';
+import { allows, ruleFor } from '../domain/rebalance/rules.ts';
 import type { NodeId, OperationId, ReplicaId } from '../domain/ids.ts';
 import type { Json, OperationRecord } from '../domain/records.ts';
 import { err, ok } from '../domain/result.ts';
@@ -10,6 +11,8 @@ import type { ShardDescriptor } from '../domain/shard.ts';
 import type { Deps, LocatedShard, Principal } from '../ports.ts';
 import { shardNotFound } from './descriptor-change.ts';
 import { checkMembershipChange } from './move-replica.ts';
+import { placementOf } from './node-placement.ts';
+import { placementRules } from './placement-config.ts';
 import { nodeUse, shardBytes } from './replica-target.ts';
 import { shardBusy } from './shard-ownership.ts';
 import { startOperation } from './start-operation.ts';
@@ -145,7 +148,10 @@ export interface CoLocation {
   readonly remove: readonly ReplicaId[];
 }
 
-/** The change of membership that brings both to the same nodes; null if they are there. The smaller one moves, the right one of equals. */
+/**
+ * The change of membership that brings both to the same nodes; null if they are there. The smaller one moves, the right one of equals, unless the
+ * table's placement rule lets only the other one's nodes keep copies.
+ */
 export async function coLocation(
   deps: Deps,
   left: ShardDescriptor,
@@ -156,12 +162,27 @@ export async function coLocation(
     [...left.replicas, ...right.replicas].map((replica) => replica.nodeId),
   );
   const bytes = (shard: ShardDescriptor): number => shardBytes(shard, use) ?? 0;
-  const [shard, stays] = bytes(left) < bytes(right) ? [left, right] : [right, left];
+  const bySize = bytes(left) < bytes(right) ? ([left, right] as const) : ([right, left] as const);
+  const [shard, stays] = (await staysWhereBarred(deps, ...bySize)) ? [bySize[1], bySize[0]] : bySize;
   const there = new Set(stays.replicas.map((replica) => replica.nodeId));
   const here = new Set(shard.replicas.map((replica) => replica.nodeId));
   const add = [...there].filter((node) => !here.has(node));
   const remove = shard.replicas.filter((replica) => !there.has(replica.nodeId)).map((replica) => replica.replicaId);
   return add.length === 0 && remove.length === 0 ? null : { shard, add, remove };
+}
+
+/** True if the placement rule bars a node of `stays`, and none of `moves`. */
+async function staysWhereBarred(deps: Deps, moves: ShardDescriptor, stays: ShardDescriptor): Promise<boolean> {
+  const rule = ruleFor((await placementRules(deps)).rules, stays.table);
+  if (rule.required.length + rule.forbidden.length === 0) return false;
+  const isBarred = async ({ replicas }: ShardDescriptor): Promise<boolean> => {
+    const nodes = await deps.records.getMany(
+      'node',
+      replicas.map(({ nodeId }) => ({ nodeId })),
+    );
+    return nodes.some((node) => node === null || !allows(rule, placementOf(node.value).labels));
+  };
+  return (await isBarred(stays)) && !(await isBarred(moves));
 }
 
 const nodesOf = (shard: ShardDescriptor, replicas: readonly ReplicaId[]): readonly NodeId[] =>

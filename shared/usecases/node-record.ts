@@ -7,9 +7,9 @@ import type { Result } from '../domain/result.ts';
 import type { Change, Deps, Principal, Stored } from '../ports.ts';
 import { principalName } from './principal.ts';
 
-/** Changes of a node's record: cordoned, under maintenance, leaving. */
+/** Changes of a node's record: cordoned, under maintenance, leaving, labelled. */
 
-export type NodePatch = Partial<Pick<NodeRecord, 'cordoned' | 'membership' | 'maintenance'>>;
+export type NodePatch = Partial<Pick<NodeRecord, 'cordoned' | 'membership' | 'maintenance' | 'placement'>>;
 export type NodeAction =
   | 'NODE_CORDONED'
   | 'NODE_UNCORDONED'
@@ -18,7 +18,8 @@ export type NodeAction =
   | 'NODE_DECOMMISSIONED'
   | 'NODE_DRAIN_CANCELLED'
   | 'NODE_MAINTENANCE_STARTED'
-  | 'NODE_MAINTENANCE_ENDED';
+  | 'NODE_MAINTENANCE_ENDED'
+  | 'NODE_PLACEMENT_SET';
 
 /** Registrations write the record too; each loss means that one got through. */
 const ATTEMPTS_MAX = 4;
@@ -31,6 +32,7 @@ export function nodeChange(
   action: NodeAction,
 ): Change & { readonly value: NodeRecord } {
   const value: NodeRecord = { ...stored.value, ...patch };
+  const { placement, ...state } = patch;
   return {
     value,
     writes: [{ kind: 'put', entity: 'node', value, when: [{ kind: 'revision', is: stored.revision }] }],
@@ -40,7 +42,7 @@ export function nodeChange(
         number: stored.revision + 1,
         action,
         principal: principalName(principal),
-        detail: { ...patch },
+        detail: { ...state, ...(placement === undefined ? {} : { placement: { ...placement } }) },
       },
     ],
     events: [{ eventType: action, payload: { node_id: value.nodeId } }],

@@ -14,6 +14,7 @@ import { STORE_CONCURRENCY } from './concurrency.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { readConditions } from './gray-failure.ts';
 import { readLiveness } from './liveness-view.ts';
+import { shownPlacement } from './node-placement.ts';
 import { principalName } from './principal.ts';
 import type { UseCase } from './types.ts';
 import { LIST_LIMIT_DEFAULT } from '../contracts/primitives.ts';
@@ -64,6 +65,7 @@ function shown(node: NodeRecord, liveness: LivenessRecord, shards: number, condi
     last_heartbeat: toTimestamp(liveness.lastHeartbeatMs),
     lease_profile: liveness.profile,
     version: node.version,
+    ...shownPlacement(node),
   };
 }
 

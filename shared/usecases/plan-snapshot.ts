@@ -48,9 +48,9 @@ export async function readSnapshot(
   return builder.build();
 }
 
-/** Nodes by id, so that ties fall the same way every time. */
+/** Nodes by id, so that ties fall the same way every time; shards follow the placement rules that the view was read with. */
 export function snapshotOf(view: ClusterView, as: SnapshotRequest['as'] = new Map()): SnapshotBuilder {
-  const builder = new SnapshotBuilder();
+  const builder = new SnapshotBuilder(view.rules);
   for (const node of view.nodes) {
     const { nodeId, zone, state, disk, pace, weight, labels } = node;
     builder.addNode({

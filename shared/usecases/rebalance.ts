@@ -23,7 +23,7 @@ import type { UseCase } from './types.ts';
 
 export const REBALANCE_SLOT = 'rebalance';
 /** Shards up to which the plan is made while the caller waits: some seconds of reading. In a larger cluster the operation makes it. */
-const PLANNED_AT_ONCE_SHARDS_MAX = 50_000;
+export const PLANNED_AT_ONCE_SHARDS_MAX = 50_000;
 /** Moves kept in the operation's own record, for display; all of them are its parts. */
 const PLAN_KEPT_ENTRIES = 200;
 const WRITES_MAX = 100;

@@ -5,7 +5,7 @@ import type { Incarnation, NodeEpoch, NodeId, PackId, StoreUuid } from '../domai
 import { DRIFT_BOUND_MS, LEASE_PROFILES } from '../domain/lease.ts';
 import type { LivenessRecord } from '../domain/lease.ts';
 import type { PackedLease } from '../domain/liveness-pack.ts';
-import type { AuditEntry, NodeRecord } from '../domain/records.ts';
+import type { AuditEntry, Json, NodeRecord } from '../domain/records.ts';
 import { decideRegistration } from '../domain/registration.ts';
 import type { RegistrationRefusal } from '../domain/registration.ts';
 import { assertNever, err, ok } from '../domain/result.ts';
@@ -14,6 +14,7 @@ import type { RegisterRequest, RegisterResponse } from '../contracts/node/heartb
 import type { Deps, Principal, RecordWrite, Stored } from '../ports.ts';
 import { joinPack } from './join-pack.ts';
 import { leavePack, ownConditions } from './lease-writes.ts';
+import { registeredPlacement } from './node-placement.ts';
 import { principalName } from './principal.ts';
 import type { UseCase } from './types.ts';
 
@@ -91,7 +92,12 @@ async function tryRegister(
       number: (node?.revision ?? 0) + 1,
       action: 'NODE_ADDRESS_SET',
       principal: by,
-      detail: { host: wanted.body.host, port: wanted.body.port, zone: wanted.body.zone },
+      detail: {
+        host: wanted.body.host,
+        port: wanted.body.port,
+        zone: wanted.body.zone,
+        ...placementDetail(node?.value ?? null, wanted),
+      },
     },
   ];
   if (principal.kind === 'joiner') {
@@ -194,8 +200,16 @@ async function leaseWrites(
   return ok({ writes, packId: place?.packId ?? null });
 }
 
+/** Labels and weight, where the registration changes them. */
+function placementDetail(before: NodeRecord | null, { body }: Wanted): { readonly [key: string]: Json } {
+  const placement = registeredPlacement(before, body);
+  if (placement === undefined || placement === before?.placement) return {};
+  return { labels: placement.labels, capacity_weight: placement.capacityWeight };
+}
+
 function nodeWrite(wanted: Wanted, stored: Stored<'node'> | null, epoch: NodeEpoch, nowMs: number): RecordWrite {
   const { body } = wanted;
+  const placement = registeredPlacement(stored?.value ?? null, body);
   const value: NodeRecord = {
     // Fields of a later release ride along (docs/upgrading.md).
     ...stored?.value,
@@ -210,6 +224,7 @@ function nodeWrite(wanted: Wanted, stored: Stored<'node'> | null, epoch: NodeEpo
     addressNodeEpoch: epoch,
     version: body.version ?? 'unknown',
     registeredAtMs: nowMs,
+    ...(placement === undefined ? {} : { placement }),
   };
   return {
     kind: 'put',

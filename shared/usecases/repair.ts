@@ -3,7 +3,7 @@ import type { NodeId, ShardId } from '../domain/ids.ts';
 import type { LivenessRecord } from '../domain/lease.ts';
 import { isMaintained } from '../domain/rebalance/node-state.ts';
 import { targetForReplica } from '../domain/rebalance/replica-target.ts';
-import { NO_RULE } from '../domain/rebalance/rules.ts';
+import { ruleFor } from '../domain/rebalance/rules.ts';
 import type { NodeRecord } from '../domain/records.ts';
 import type { ShardDescriptor } from '../domain/shard.ts';
 import type { MovePart } from '../domain/waves/parts.ts';
@@ -115,6 +115,7 @@ async function someTarget(
     const shard = shards[index];
     if (shard === undefined || shard.state.kind !== 'ACTIVE') return false;
     const keptOn = shard.replicas.map(({ nodeId }) => nodeId).filter((node) => node !== from);
-    return targetForReplica({ bytes, rule: NO_RULE, keptOn, replaces: from }, view.nodes).nodeId !== null;
+    const rule = ruleFor(view.rules, shard.table);
+    return targetForReplica({ bytes, rule, keptOn, replaces: from }, view.nodes).nodeId !== null;
   });
 }

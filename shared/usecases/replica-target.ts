@@ -2,11 +2,14 @@ import { nodeUseSchema } from '../contracts/node/node-use.ts';
 import { nodeRefusal } from '../domain/membership.ts';
 import type { TargetNode, ZoneView } from '../domain/membership.ts';
 import type { NodeId, ReplicaId, ShardId } from '../domain/ids.ts';
+import { barredBy, ruleFor } from '../domain/rebalance/rules.ts';
 import type { NodeRecord } from '../domain/records.ts';
 import type { ShardDescriptor } from '../domain/shard.ts';
 import { replicaOn } from '../domain/shard.ts';
 import type { Deps } from '../ports.ts';
 import { everyRecord } from './every-record.ts';
+import { placementOf } from './node-placement.ts';
+import { mayHold, placementRules } from './placement-config.ts';
 
 /** What the membership decisions have to know of nodes: leases, free space, zones. All reads are strong. */
 
@@ -60,10 +63,16 @@ export async function readTarget(deps: Deps, shard: ShardDescriptor, nodeId: Nod
   if (node === null) return null;
   const lease = (await deps.liveness.of([nodeId])).get(nodeId) ?? null;
   const use = await nodeUse(deps, [...new Set([nodeId, ...shard.replicas.map((replica) => replica.nodeId)])]);
+  const { rules } = await placementRules(deps);
   const freeBytes = use.get(nodeId)?.freeBytes ?? null;
   // An empty shard needs some room as well: a node whose disk is full takes nothing.
   const neededBytes = Math.max(1, shardBytes(shard, use) ?? 0);
-  return { node: node.value, lease, room: freeBytes === null ? null : { freeBytes, neededBytes } };
+  return {
+    node: node.value,
+    lease,
+    room: freeBytes === null ? null : { freeBytes, neededBytes },
+    barredBy: barredBy(rules, shard.table, placementOf(node.value).labels),
+  };
 }
 
 /**
@@ -94,8 +103,9 @@ async function ableZones(
   wanted: (zone: string) => boolean,
 ): Promise<ReadonlySet<string>> {
   const byZone = new Map<string, NodeRecord[]>();
+  const rule = ruleFor((await placementRules(deps)).rules, shard.table);
   for (const node of await everyRecord(deps, 'node', {})) {
-    const able = node.membership === 'ACTIVE' && !node.cordoned && replicaOn(shard, node.nodeId) === undefined;
+    const able = mayHold(rule, node) && replicaOn(shard, node.nodeId) === undefined;
     if (!able || !wanted(node.zone)) continue;
     const nodes = byZone.get(node.zone) ?? [];
     if (nodes.length < NODES_PER_ZONE_MAX) byZone.set(node.zone, [...nodes, node]);

@@ -5,7 +5,7 @@ import { unhealthyReason } from '../domain/membership.ts';
 import { childOperationId } from '../domain/operation.ts';
 import { targetForReplica } from '../domain/rebalance/replica-target.ts';
 import type { TargetCandidate } from '../domain/rebalance/replica-target.ts';
-import { NO_RULE } from '../domain/rebalance/rules.ts';
+import { allows, ruleFor } from '../domain/rebalance/rules.ts';
 import { err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
 import { majority, replicaOn } from '../domain/shard.ts';
@@ -129,10 +129,16 @@ function factorRequest(around: Surroundings, part: FactorPart, shard: ShardDescr
     }
     add.push(target.value);
   }
+  const rule = ruleFor(around.view.rules, shard.table);
   const holders = new Map(
-    [...around.view.byId].map(([id, { zone, replicas, state, lease }]) => [
+    [...around.view.byId].map(([id, { zone, replicas, state, lease, labels = {} }]) => [
       id,
-      { zone, replicas, alive: unhealthyReason(lease) === null, wanted: state === 'AVAILABLE' },
+      {
+        zone,
+        replicas,
+        alive: unhealthyReason(lease) === null,
+        wanted: state === 'AVAILABLE' && allows(rule, labels),
+      },
     ]),
   );
   const remove = chooseRemovals(shard, Math.max(0, -missing), holders).map(({ replicaId }) => replicaId);
@@ -151,7 +157,8 @@ function chooseTarget(
     ...node,
     replicas: node.replicas + inFlight.arrivingAt(node.nodeId),
   }));
-  const best = targetForReplica({ ...wanted, rule: NO_RULE }, candidates);
+  const rule = ruleFor(view.rules, shard.table);
+  const best = targetForReplica({ ...wanted, rule }, candidates);
   if (best.nodeId === null) return err(refused(best.rejectedByReason[0]?.reason ?? 'NO_BETTER_TARGET'));
   const limit = inFlight.refusalOfMove({ to: [best.nodeId], source });
   if (limit === null) return ok(best.nodeId);
@@ -162,7 +169,7 @@ function chooseTarget(
       ? node
       : { ...node, state: 'CORDONED' as const },
   );
-  const other = targetForReplica({ ...wanted, rule: NO_RULE }, free);
+  const other = targetForReplica({ ...wanted, rule }, free);
   const zoneOf = (id: NodeId | null): string | null => (id === null ? null : (view.byId.get(id)?.zone ?? null));
   const inZone = (zone: string | null): number => wanted.keptOn.filter((id) => zoneOf(id) === zone).length;
   // With the busy nodes out of sight a fuller zone may seem the best one left: then the part waits.

@@ -7,6 +7,7 @@ import type { EncodedKey, OperationId } from '../domain/ids.ts';
 import { encodeKey, utf8Bytes } from '../domain/keys.ts';
 import type { KeyType } from '../domain/keys.ts';
 import { hasEnded as operationHasEnded } from '../domain/operation.ts';
+import { NO_RULE, ruleFor } from '../domain/rebalance/rules.ts';
 import type { TableRecord } from '../domain/records.ts';
 import { err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
@@ -15,6 +16,7 @@ import { replicationConfig } from './config.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { principalName } from './principal.ts';
 import { newOperationId, startOperation } from './start-operation.ts';
+import { mayHold, placementRules, tooFewFor } from './placement-config.ts';
 import { keyAdvice } from './routes.ts';
 import { tableNotFound } from './table-lookup.ts';
 import type { UseCase } from './types.ts';
@@ -33,8 +35,14 @@ export const createTable: UseCase<'createTable'> = async (deps, principal, { bod
   const splitKeys = encodeSplitKeys(keyType, body.pre_split ?? []);
   if (!splitKeys.ok) return splitKeys;
   const replicationFactor = body.replication_factor ?? (await replicationConfig(deps)).replicationFactor;
-  const nodes = await deps.records.query('node', { partition: {}, order: 'forward', limit: NODE_PAGE });
-  const active = nodes.items.filter(({ value }) => value.membership === 'ACTIVE' && !value.cordoned).length;
+  const [nodes, { rules }] = await Promise.all([
+    deps.records.query('node', { partition: {}, order: 'forward', limit: NODE_PAGE }),
+    placementRules(deps),
+  ]);
+  const rule = ruleFor(rules, tableName(body.table));
+  const active = nodes.items.filter(({ value }) => mayHold(rule, value)).length;
+  if (active < replicationFactor && nodes.next === null && rule !== NO_RULE)
+    return err(tooFewFor(body.table, replicationFactor, active));
   if (active < replicationFactor && nodes.next === null) {
     return err(
       conflict(

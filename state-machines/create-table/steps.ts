@@ -4,9 +4,14 @@ import { encodedKey, nodeId, replicaId, tableId, tableName } from '../../shared/
 import type { NodeId } from '../../shared/domain/ids.ts';
 import { placeShards } from '../../shared/domain/placement.ts';
 import type { PlacementCandidate } from '../../shared/domain/placement.ts';
+import { leaderRank, ruleFor } from '../../shared/domain/rebalance/rules.ts';
 import type { Json, OperationRecord, TableRecord } from '../../shared/domain/records.ts';
 import { Bug } from '../../shared/domain/result.ts';
 import type { Deps, Stored } from '../../shared/ports.ts';
+import { readConditions } from '../../shared/usecases/gray-failure.ts';
+import { placementOf } from '../../shared/usecases/node-placement.ts';
+import { mayHold, placementRules } from '../../shared/usecases/placement-config.ts';
+import { nodeUse } from '../../shared/usecases/replica-target.ts';
 import {
   ACKNOWLEDGED,
   DONE,
@@ -43,6 +48,9 @@ const REPLICA_PAGE = 1000;
 /** Pages of replica pointers counted for a node's load; a node beyond 100,000 replicas counts as that loaded. */
 const REPLICA_PAGES_MAX = 100;
 
+/** Node id, zone, replicas, leaders, capacity weight, leader rank; the last two are missing in operations from before there was placement. */
+type StoredCandidate = readonly [string, string, number, number, number?, number?];
+
 interface Work {
   readonly operation: Stored<'operation'>;
   /** Null after a roll-back, before a redriven operation claims the name again. */
@@ -74,8 +82,15 @@ async function load(deps: Deps, input: Parameters<StepFunction>[1]): Promise<Wor
       replicationFactor: Number(request['replication_factor']),
       splitKeys: (request['split_keys'] as readonly string[]).map(encodedKey),
     },
-    candidates: ((state['candidates'] ?? []) as readonly (readonly [string, string, number, number])[]).map(
-      ([id, zone, replicas, leaders]) => ({ nodeId: nodeId(id), zone, replicas, leaders }),
+    candidates: ((state['candidates'] ?? []) as readonly StoredCandidate[]).map(
+      ([id, zone, replicas, leaders, weight = 1, leaderRank = 0]) => ({
+        nodeId: nodeId(id),
+        zone,
+        replicas,
+        leaders,
+        weight,
+        leaderRank,
+      }),
     ),
     built: Number(state['built'] ?? 0),
     provisioned: Number(state['provisioned'] ?? 0),
@@ -96,7 +111,14 @@ async function loadWithTable(
 
 const stateOf = (work: Pick<Work, 'plan' | 'candidates' | 'built' | 'provisioned'>): Json => ({
   table_id: work.plan.tableId,
-  candidates: work.candidates.map(({ nodeId: id, zone, replicas, leaders }) => [id, zone, replicas, leaders]),
+  candidates: work.candidates.map(({ nodeId: id, zone, replicas, leaders, weight = 1, leaderRank: rank = 0 }) => [
+    id,
+    zone,
+    replicas,
+    leaders,
+    weight,
+    rank,
+  ]),
   built: work.built,
   provisioned: work.provisioned,
 });
@@ -116,7 +138,7 @@ const plan: StepFunction = async (deps, input) => {
   if (work.candidates.length > 0) return { next: 'build-directory' };
   if (work.table === null && !(await claimName(deps, work))) return { next: 'roll-back' };
   if (work.table === null) return { next: 'plan' };
-  const candidates = await placementCandidates(deps);
+  const candidates = await placementCandidates(deps, work.plan);
   const { replicationFactor } = work.plan;
   if (candidates.length < replicationFactor) {
     await saveOperation(
@@ -125,7 +147,7 @@ const plan: StepFunction = async (deps, input) => {
       {
         error: {
           code: 'NOT_ENOUGH_NODES',
-          message: `Replication factor ${replicationFactor} needs as many live nodes; ${candidates.length} can take replicas.`,
+          message: `Replication factor ${replicationFactor} needs as many live nodes; ${candidates.length} can take replicas of ${work.plan.table}.`,
         },
       },
       { name: 'plan', detail: 'not enough nodes' },
@@ -385,9 +407,13 @@ function waitsFor(what: string, drafts: readonly { readonly nodeId: NodeId }[]):
   return `${what} ${nodes.slice(0, NODES_NAMED_MAX).join(', ')}${more}`;
 }
 
-/** Live, uncordoned members with their load, least loaded first. */
-async function placementCandidates(deps: Deps): Promise<PlacementCandidate[]> {
-  const members: { nodeId: NodeId; zone: string }[] = [];
+/** Live members that take replicas of the table by its placement rule, are not cordoned and have room, with their load, least loaded first. */
+async function placementCandidates(
+  deps: Deps,
+  { table, replicationFactor }: Pick<NewTable, 'table' | 'replicationFactor'>,
+): Promise<PlacementCandidate[]> {
+  const members: Omit<PlacementCandidate, 'replicas' | 'leaders'>[] = [];
+  const rule = ruleFor((await placementRules(deps)).rules, table);
   let after: string | undefined;
   for (let page = 0; page < NODE_PAGES_MAX; page++) {
     const answer = await deps.records.query('node', {
@@ -397,21 +423,29 @@ async function placementCandidates(deps: Deps): Promise<PlacementCandidate[]> {
       ...(after === undefined ? {} : { after }),
     });
     for (const { value } of answer.items) {
-      if (value.membership === 'ACTIVE' && !value.cordoned) members.push({ nodeId: value.nodeId, zone: value.zone });
+      if (!mayHold(rule, value)) continue;
+      const { nodeId: id, zone } = value;
+      const weight = placementOf(value).capacityWeight;
+      members.push({ nodeId: id, zone, weight, leaderRank: leaderRank(rule, value) });
     }
     if (answer.next === null) break;
     after = answer.next;
   }
-  const live = await liveNodes(
-    deps,
-    members.map((member) => member.nodeId),
+  const ids = members.map((member) => member.nodeId);
+  const [live, use, conditions] = await Promise.all([liveNodes(deps, ids), nodeUse(deps, ids), readConditions(deps)]);
+  const full = new Set(conditions.filter(({ disk }) => disk === 'FULL').map(({ nodeId: id }) => id));
+  const able = members.filter(
+    ({ nodeId: id }) => live.has(id) && !full.has(id) && (use.get(id)?.freeBytes ?? Infinity) > 0,
   );
+  // A node that is slow against its peers takes nothing new as long as there are others.
+  const slow = new Set(conditions.filter(({ pace }) => pace === 'SLOW').map(({ nodeId: id }) => id));
+  const quick = able.filter(({ nodeId: id }) => !slow.has(id));
   const candidates: PlacementCandidate[] = [];
-  for (const member of members) {
-    if (!live.has(member.nodeId)) continue;
+  for (const member of quick.length >= replicationFactor ? quick : able) {
     candidates.push({ ...member, replicas: await replicasHeld(deps, member.nodeId), leaders: 0 });
   }
-  candidates.sort((a, b) => a.replicas - b.replicas || (a.nodeId < b.nodeId ? -1 : 1));
+  const held = ({ replicas, weight = 1 }: PlacementCandidate): number => replicas / weight;
+  candidates.sort((a, b) => held(a) - held(b) || (a.nodeId < b.nodeId ? -1 : 1));
   return candidates.slice(0, CANDIDATES_MAX);
 }
 

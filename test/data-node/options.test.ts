@@ -23,3 +23,35 @@ describe('where others reach a node', () => {
     expect(readOptions([...ARGS, '--advertise-host', 'a b'], {})).toMatchObject({ ok: false });
   });
 });
+
+describe('what a node is good for', () => {
+  test('labels and weight', () => {
+    const args = [...ARGS, '--label', 'disk=ssd', '--label', 'rack=r/1', '--capacity-weight', '2.5'];
+    expect(readOptions(args, {})).toMatchObject({
+      ok: true,
+      value: { labels: { disk: 'ssd', rack: 'r/1' }, capacityWeight: 2.5 },
+    });
+    expect(readOptions(ARGS, {})).toMatchObject({ ok: true, value: { labels: null, capacityWeight: null } });
+  });
+
+  test.each([
+    ['--label', 'disk'],
+    ['--label', '=ssd'],
+    ['--label', 'disk=s d'],
+    ['--label', '__proto__=x'],
+    ['--capacity-weight', '0'],
+    ['--capacity-weight', '101'],
+    ['--capacity-weight', ''],
+    ['--capacity-weight', 'two'],
+  ])('%s %j is refused', (option, value) => {
+    const read = readOptions([...ARGS, option, value], {});
+    expect(read.ok ? read.value : read.error).toContain(option);
+  });
+
+  test('a key twice is refused', () => {
+    expect(readOptions([...ARGS, '--label', 'a=1', '--label', 'a=2'], {})).toEqual({
+      ok: false,
+      error: '--label names a key twice',
+    });
+  });
+});

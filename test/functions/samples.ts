@@ -47,6 +47,20 @@ export const samples: Readonly<Record<CallName, Sample>> = {
   rebalanceShards: { body: { mode: 'all', dry_run: true } },
   getStructureConfig: {},
   setStructureConfig: { body: { split: 'off' } },
+  getPlacementConfig: {},
+  setPlacementConfig: {
+    body: {
+      rules: [
+        {
+          tables: ['cities'],
+          required: [{ key: 'disk', values: ['ssd'] }],
+          leader_preference: { nodes: [], zones: ['a'] },
+        },
+      ],
+      force: true,
+    },
+  },
+  setNodePlacement: { params: own, body: { labels: { disk: 'ssd' }, capacity_weight: 2 } },
   getRebalanceConfig: {},
   setRebalanceConfig: { body: { tick: 'off', moves_per_hour: 200 } },
   setReplicationConfig: { body: { replication_factor: 3, dry_run: true } },

@@ -3,6 +3,7 @@ import { decisionCalls } from './decisions.ts';
 import { clusterCalls, nodeCalls } from './nodes.ts';
 import { nodeCareCalls } from './node-care.ts';
 import { operationCalls } from './operations.ts';
+import { placementCalls } from './placement.ts';
 import { rebalanceCalls } from './rebalance.ts';
 import { replicationCalls } from './replication.ts';
 import { recoveryCalls } from './recovery.ts';
@@ -20,6 +21,7 @@ export const calls = {
   ...shardCalls,
   ...splitMergeCalls,
   ...rebalanceCalls,
+  ...placementCalls,
   ...replicationCalls,
   ...tableCalls,
   ...routeCalls,

@@ -22,6 +22,7 @@ import {
   timestampSchema,
   zoneSchema,
 } from '../primitives.ts';
+import { capacityWeightSchema, labelsSchema } from '../placement.ts';
 import type { Call } from './call.ts';
 
 const nodeParams = z.strictObject({ node_id: nodeIdSchema });
@@ -44,6 +45,10 @@ export const nodeSchema = z.object({
   last_heartbeat: timestampSchema,
   lease_profile: leaseProfileSchema,
   version: z.string(),
+  labels: labelsSchema.default({}),
+  capacity_weight: capacityWeightSchema.default(1),
+  /** Who has the last word on labels and weight: the node when it registers, or an operator who set them. */
+  placement_set_by: z.enum(['registration', 'operator']).default('registration'),
 });
 
 export const nodeCalls = {

@@ -11,6 +11,7 @@ import {
   systemIdSchema,
   zoneSchema,
 } from '../primitives.ts';
+import { capacityWeightSchema, labelsSchema } from '../placement.ts';
 import { COMMANDS_PER_MESSAGE_MAX, commandAckSchema, signedCommandSchema, stepDownReceiptSchema } from './commands.ts';
 import { wireDescriptorSchema } from './descriptor.ts';
 
@@ -35,6 +36,9 @@ export const registerRequestSchema = z.strictObject({
   version: z.string().max(64).optional(),
   /** Node id of the relay through which the node means to beat: its lease is kept with those of the relay's other nodes (L1). */
   relay: nodeIdSchema.optional(),
+  /** What the node is good for (placement rules). Missing: as it said before. Void once an operator has set it. */
+  labels: labelsSchema.optional(),
+  capacity_weight: capacityWeightSchema.optional(),
 });
 export type RegisterRequest = z.infer<typeof registerRequestSchema>;
 

@@ -1,4 +1,4 @@
-import type { NodeId } from '../ids.ts';
+import type { NodeId, TableName } from '../ids.ts';
 
 /** Placement rules: which nodes may hold a table's replicas, and which should lead them. */
 
@@ -29,7 +29,8 @@ export interface PlacementRule {
 export const NO_RULE: PlacementRule = { required: [], forbidden: [], leaderPreference: null };
 
 const matches = (labels: NodeLabels, constraint: LabelConstraint): boolean => {
-  const value = labels[constraint.key];
+  // Labels come from callers: a key that objects have by themselves is no label.
+  const value = Object.hasOwn(labels, constraint.key) ? labels[constraint.key] : undefined;
   return value !== undefined && constraint.values.includes(value);
 };
 
@@ -48,4 +49,41 @@ export function leaderRank(rule: PlacementRule, node: { readonly nodeId: NodeId;
   if (preference.nodes.includes(node.nodeId)) return 0;
   if (preference.zones.includes(node.zone)) return 1;
   return 2;
+}
+
+/** Stands for every table. */
+export const EVERY_TABLE = '*';
+
+/** A rule and the tables it is for. */
+export interface TableRule extends PlacementRule {
+  /** Names, of tables that exist or will, or `EVERY_TABLE`. */
+  readonly tables: readonly string[];
+}
+
+/** The cluster's rules in order: the first that names a table is the table's only one. */
+export type PlacementRules = readonly TableRule[];
+
+const indexFor = (rules: PlacementRules, table: TableName): number =>
+  rules.findIndex(({ tables }) => tables.includes(EVERY_TABLE) || tables.includes(table));
+
+/** The rule of a table; `NO_RULE` if none names it. */
+export const ruleFor = (rules: PlacementRules, table: TableName): PlacementRule =>
+  rules[indexFor(rules, table)] ?? NO_RULE;
+
+/** The rule that bars a node with `labels` from replicas of `table`, in words; null if it may hold them. */
+export function barredBy(rules: PlacementRules, table: TableName, labels: NodeLabels): string | null {
+  const index = indexFor(rules, table);
+  const rule = rules[index];
+  return rule === undefined || allows(rule, labels) ? null : ruleInWords(rule, index);
+}
+
+/** `placement rule 2 (tables orders, users; requires disk=ssd|nvme; forbids tier=cold)`. Counted from 1, as people read a list. */
+export function ruleInWords(rule: TableRule, index: number): string {
+  const named = ({ key, values }: LabelConstraint): string => `${key}=${values.join('|')}`;
+  const parts = [
+    rule.tables.includes(EVERY_TABLE) ? 'every table' : `tables ${rule.tables.join(', ')}`,
+    ...rule.required.map((constraint) => `requires ${named(constraint)}`),
+    ...rule.forbidden.map((constraint) => `forbids ${named(constraint)}`),
+  ];
+  return `placement rule ${index + 1} (${parts.join('; ')})`;
 }

@@ -1,7 +1,7 @@
 import type { Generation, NodeId, ShardId, TableName } from '../ids.ts';
 import { invariant } from '../result.ts';
-import { allows, leaderRank, NO_RULE } from './rules.ts';
-import type { NodeLabels, PlacementRule } from './rules.ts';
+import { allows, leaderRank, NO_RULE, ruleFor } from './rules.ts';
+import type { NodeLabels, PlacementRule, PlacementRules } from './rules.ts';
 
 /**
  * What a planner sees: nodes and shards as columns of numbers, so that 1,000,000 shards on 10,000 nodes take about 100 MB.
@@ -142,6 +142,12 @@ export class SnapshotBuilder {
   };
   /** Bytes in flight to a node whose disk does not show them yet. */
   private readonly arriving = new Map<number, number>();
+  private readonly rulesInForce: PlacementRules;
+
+  /** `rulesInForce`: for tables without a rule of their own by `setRule`. */
+  constructor(rulesInForce: PlacementRules = []) {
+    this.rulesInForce = rulesInForce;
+  }
 
   /** Throws Bug on an id that was added before. */
   addNode(node: SnapshotNode): this {
@@ -176,7 +182,7 @@ export class SnapshotBuilder {
     columns.load.push(shard.load);
     columns.leaderLoad.push(shard.leaderLoad);
     columns.busy.push(shard.activity === 'BUSY' || shard.inFlight !== undefined ? 1 : 0);
-    columns.ruleOf.push(this.ruleOfTable.get(shard.table) ?? 0);
+    columns.ruleOf.push(this.ruleNumber(shard.table));
     columns.slotStart.push(first);
     let leaderSlot = -1;
     // The leader's replica, if it is the one that leaves, hands over to the new one.
@@ -192,6 +198,11 @@ export class SnapshotBuilder {
       this.arriving.set(to, (this.arriving.get(to) ?? 0) + shard.bytes);
     }
     return this;
+  }
+
+  private ruleNumber(table: TableName): number {
+    if (!this.ruleOfTable.has(table)) this.setRule(table, ruleFor(this.rulesInForce, table));
+    return this.ruleOfTable.get(table) ?? 0;
   }
 
   private node(id: NodeId): number {

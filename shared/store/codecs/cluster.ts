@@ -17,6 +17,14 @@ export const node = z.object({
   addressNodeEpoch: count,
   version: text,
   registeredAtMs: wallMs,
+  // Absent in records that were written before nodes had labels.
+  placement: z
+    .object({
+      labels: z.record(z.string(), text),
+      capacityWeight: z.number().positive(),
+      setBy: z.enum(['REGISTRATION', 'OPERATOR']),
+    })
+    .exactOptional(),
 });
 
 export const liveness = z.object({

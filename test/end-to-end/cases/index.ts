@@ -12,6 +12,7 @@ import { merges } from './merges.ts';
 import { moves } from './moves.ts';
 import { nodes } from './nodes.ts';
 import { operationControl } from './operation-control.ts';
+import { placement } from './placement.ts';
 import { publicCalls } from './public.ts';
 import { routeChanges } from './route-changes.ts';
 import { rows } from './rows.ts';
@@ -38,6 +39,7 @@ export const cases: readonly Case[] = [
   ...structureRefusals,
   ...moves,
   ...operationControl,
+  ...placement,
   ...waves,
   ...routeChanges,
   ...splits,
