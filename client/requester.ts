@@ -37,7 +37,8 @@ export interface RequesterDeps {
 const DOUBT_AFTER_MS = 300;
 /** Longest wait for one attempt: above the second that a leader may need to drop a dead follower (R3). */
 const ATTEMPT_MS_MAX = 2_000;
-const BACKOFF_MS_MIN = 20;
+/** The first pause is half to all of it, and each one after it up to twice as long: a leader that is handed over has a successor within 20 to 50 ms. */
+const BACKOFF_MS_MIN = 8;
 const BACKOFF_MS_MAX = 400;
 /** Attempts in a row that a refusal's own route may start at once; then the backoff applies. */
 const REDIRECTS_MAX = 3;

@@ -14,8 +14,8 @@ import { followRoutes } from './route-follower.ts';
  * leader is in doubt one refresh is under way at a time, however many requests wait for it.
  */
 const TIMEOUT_MS = 2_000;
-/** A shard's route is asked for again at the earliest this long after it was last asked for: an election takes longer. */
-const REFRESH_INTERVAL_MS = 50;
+/** A shard's route is asked for again at the earliest this long after it was last asked for: no leadership is handed over faster. */
+const REFRESH_INTERVAL_MS = 25;
 /** Shards whose last refresh is remembered, of one table; beyond it all are forgotten, which costs one request each. */
 const REFRESHES_REMEMBERED_MAX = 4_096;
 /** Route requests under way for one table. */
