@@ -524,10 +524,14 @@ export interface CommandDispatcher {
   ): Promise<void>;
 }
 
-/** Addresses of nodes, cached by each process. An entry is read again when a higher node epoch than the cached one is asked for. */
+/**
+ * Addresses of nodes, cached by each process. An entry is read again when a higher node epoch than the cached one is asked for; all of
+ * them are with 'BYPASS', for whom an address did not answer: the node may have registered elsewhere since, which no descriptor tells yet.
+ */
 export interface AddressBook {
   of(
     nodes: readonly { readonly nodeId: NodeId; readonly nodeEpoch: NodeEpoch }[],
+    cache?: 'USE' | 'BYPASS',
   ): Promise<ReadonlyMap<string, NodeAddress>>;
 }
 

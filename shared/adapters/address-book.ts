@@ -44,11 +44,13 @@ export function createAddressBook({ records }: { readonly records: Records }): A
   };
 
   return {
-    of: async (nodes) => {
+    of: async (nodes, use = 'USE') => {
       const wanted = new Map<NodeId, NodeEpoch>();
       for (const { nodeId, nodeEpoch } of nodes)
         if ((wanted.get(nodeId) ?? -1) < nodeEpoch) wanted.set(nodeId, nodeEpoch);
-      const stale = [...wanted].filter(([nodeId, nodeEpoch]) => isStale(nodeId, nodeEpoch)).map(([nodeId]) => nodeId);
+      const stale = [...wanted]
+        .filter(([nodeId, nodeEpoch]) => use === 'BYPASS' || isStale(nodeId, nodeEpoch))
+        .map(([nodeId]) => nodeId);
       for (let start = 0; start < stale.length; start += BATCH_NODES_MAX)
         await read(stale.slice(start, start + BATCH_NODES_MAX), wanted);
       const addresses = new Map<string, NodeAddress>();

@@ -408,6 +408,8 @@ describe('the address book', () => {
       events: [],
     });
     expect((await book.of(ask({ 'node-1': 1 }))).get('node-1')?.port).toBe(7001);
+    expect((await book.of(ask({ 'node-1': 1 }), 'BYPASS')).get('node-1')?.port).toBe(9999);
+    expect((await book.of(ask({ 'node-1': 1 }))).get('node-1')?.port).toBe(9999);
     expect((await book.of(ask({ 'node-1': 2 }))).get('node-1')?.port).toBe(9999);
   });
 
