@@ -26,6 +26,14 @@ export const NODE_EXIT = { DIRECTORY: 3, CONTROL_PLANE: 5 } as const;
 
 const RUNNER = fileURLToPath(new URL('../../local/main.ts', import.meta.url));
 
+export interface ClusterOptions {
+  /** False: nodes serve on without a lease. */
+  readonly selfFencing: boolean;
+  readonly say: (line: string) => void;
+  /** Is given what kills everything at once, before anything is started. */
+  readonly begun: (killNow: () => void) => void;
+}
+
 export interface ChaosNode {
   readonly nodeId: string;
   readonly process: ServerProcess;
@@ -65,12 +73,12 @@ export class ChaosCluster {
     this.api = new Api(setup.controlPlaneUrl, parts.adminToken);
   }
 
-  /** Starts everything and waits until all nodes are healthy. `begun` is given what kills all of it at once. */
-  static async start(say: (line: string) => void, begun: (killNow: () => void) => void): Promise<ChaosCluster> {
-    const setup = new Setup(await freePort());
+  /** Starts everything and waits until all nodes are healthy. */
+  static async start({ selfFencing, say, begun }: ClusterOptions): Promise<ChaosCluster> {
+    const setup = new Setup(await freePort(), selfFencing, say);
     begun(() => setup.killNow());
     try {
-      const controlPlane = setup.startControlPlane(say);
+      const controlPlane = setup.startControlPlane();
       const tokenFile = join(setup.dataDir, 'admin-token');
       await until(START_MS_MAX, 'the control plane answers', async () => {
         const answer = await fetch(`${setup.controlPlaneUrl}/healthz`);
@@ -79,7 +87,7 @@ export class ChaosCluster {
       const adminToken = readFileSync(tokenFile, 'utf8').trim();
       const clientPort = await setup.network.open(CONTROL_PLANE, setup.controlPlanePort, CLIENTS);
       const api = new Api(setup.controlPlaneUrl, adminToken);
-      for (const plan of planNodes(NODES, ZONES)) await setup.startNode(plan, await api.joinToken(), say);
+      for (const plan of planNodes(NODES, ZONES)) await setup.startNode(plan, await api.joinToken());
       const clientUrl = `http://127.0.0.1:${clientPort}`;
       const cluster = new ChaosCluster(setup, { controlPlane, clientUrl, adminToken });
       await until(START_MS_MAX, 'all nodes are healthy', async () => {
@@ -140,17 +148,21 @@ class Setup {
   readonly controlPlanePort: number;
   readonly controlPlaneUrl: string;
   noSmallDisk: string | null = null;
+  private readonly unsafe: readonly string[];
+  private readonly say: (line: string) => void;
   private readonly processes: ServerProcess[] = [];
   private readonly mounts: string[] = [];
   private duplicates = 0;
 
-  constructor(controlPlanePort: number) {
+  constructor(controlPlanePort: number, selfFencing: boolean, say: (line: string) => void) {
     this.controlPlanePort = controlPlanePort;
+    this.unsafe = selfFencing ? [] : ['--without-self-fencing'];
+    this.say = say;
     this.controlPlaneUrl = `http://127.0.0.1:${controlPlanePort}`;
     for (const folder of ['control-plane', 'serve-logs', 'logs', 'nodes', 'old']) mkdirSync(join(this.folder, folder));
   }
 
-  startControlPlane(say: (line: string) => void): ServerProcess {
+  startControlPlane(): ServerProcess {
     const args = [
       RUNNER,
       '--port',
@@ -165,14 +177,14 @@ class Setup {
       name: 'control-plane',
       command: () => ({ args, env: {} }),
       logFile: join(this.folder, 'logs', 'control-plane'),
-      died: (how) => this.died('control-plane', how, say),
+      died: (how) => this.died('control-plane', how),
     });
     this.processes.push(controlPlane);
     controlPlane.start();
     return controlPlane;
   }
 
-  async startNode(plan: NodePlan, joinToken: string, say: (line: string) => void): Promise<void> {
+  async startNode(plan: NodePlan, joinToken: string): Promise<void> {
     const { nodeId } = plan;
     const dataDir = join(this.folder, 'nodes', nodeId);
     const hasSmallDisk = this.nodes.length < SMALL_DISKS && this.mount(dataDir);
@@ -184,13 +196,13 @@ class Setup {
     const args = [
       ...nodeArguments(plan, dataDir, `http://127.0.0.1:${controlPlanePort}`),
       ...['--port', String(port), '--advertise-port', String(advertisedPort), '--exit-with-parent'],
-      ...['--serve-log', join(this.serveLogs, `${nodeId}.jsonl`)],
+      ...['--serve-log', join(this.serveLogs, `${nodeId}.jsonl`), ...this.unsafe],
     ];
     const process = new ServerProcess({
       name: nodeId,
       command: () => ({ args, env: { SHARDKEEPER_JOIN_TOKEN: this.joinTokens.get(nodeId) } }),
       logFile: join(this.folder, 'logs', nodeId),
-      died: (how) => this.died(nodeId, how, say),
+      died: (how) => this.died(nodeId, how),
     });
     this.processes.push(process);
     this.nodes.push({ nodeId, process, dataDir, oldDir: join(this.folder, 'old', nodeId), hasSmallDisk });
@@ -203,7 +215,7 @@ class Setup {
     if (plan === undefined) throw new Error(`${nodeId} is no node of this run`);
     const args = [
       ...nodeArguments(plan, dataDir, this.controlPlaneUrl),
-      ...['--exit-with-parent', '--serve-log', join(this.serveLogs, `${name}.jsonl`)],
+      ...['--exit-with-parent', '--serve-log', join(this.serveLogs, `${name}.jsonl`), ...this.unsafe],
     ];
     const process = new ServerProcess({
       name,
@@ -235,10 +247,10 @@ class Setup {
     return problem === null;
   }
 
-  private async died(name: string, { code, signal }: Ended, say: (line: string) => void): Promise<'RESTART'> {
+  private async died(name: string, { code, signal }: Ended): Promise<'RESTART'> {
     const how = `${name} died by itself: ${signal ?? `exit status ${code ?? 'unknown'}`}`;
     this.deaths.push(how);
-    say(how);
+    this.say(how);
     return 'RESTART';
   }
 }

@@ -223,7 +223,8 @@ async function refusedWithin(cluster: ChaosCluster, node: ChaosNode): Promise<nu
       (nodes) => nodes.find(({ node_id }) => node_id === node.nodeId),
       () => undefined,
     );
-    if (member?.status === 'HEALTHY' && Date.parse(member.last_heartbeat) > startedWallMs) return null;
+    if (member?.status === 'HEALTHY' && Date.parse(member.last_heartbeat) > startedWallMs) break;
   }
+  node.process.goesOn();
   return null;
 }

@@ -2,11 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { runChaos } from './run.ts';
 
-/** `npm run chaos -- --minutes M [--seed S] [--keep] [--json]`. Exit status 1 if something was violated, 2 if the run is invalid. */
+/** `npm run chaos -- --minutes M [--seed S] [--without-self-fencing] [--keep] [--json]`. Exit status 1 if something was violated, 2 if the run is invalid. */
 const USAGE = `Usage: npm run chaos -- [options]
 
   --minutes M  minutes under faults (default: 3)
   --seed S     chooses faults, targets and what clients do (default: 1)
+  --without-self-fencing
+               a control run: nodes serve on without a lease, which must show as double leaders or broken histories
   --keep       keep the folder with logs and histories; it is kept anyway if something was violated
   --json       the report as one JSON object in the last line`;
 
@@ -18,6 +20,7 @@ async function main(): Promise<void> {
     options: {
       minutes: { type: 'string', default: '3' },
       seed: { type: 'string', default: '1' },
+      'without-self-fencing': { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -39,7 +42,8 @@ async function main(): Promise<void> {
     });
   // The last resort when this process ends in the middle: no process and no mount outlives it.
   process.on('exit', () => killNow());
-  const report = await runChaos({ minutes, seed, keep: values.keep }, say, stopping.signal, (kill) => {
+  const options = { minutes, seed, selfFencing: !values['without-self-fencing'], keep: values.keep };
+  const report = await runChaos(options, say, stopping.signal, (kill) => {
     killNow = kill;
   });
   const named = { name: 'chaos', commit: commit(), ...report };

@@ -103,6 +103,6 @@ export class OldLeaders {
     const row = getRowResponseSchema.parse(outcome.body);
     this.workload.counts.oldLeaderReads++;
     const value = row.found && typeof row.value === 'string' ? row.value : null;
-    this.workload.noteRead(key, { client: name, value, startMs, endMs: performance.now() });
+    this.workload.recorder.noteRead(key, { client: name, value, startMs, endMs: performance.now() });
   }
 }

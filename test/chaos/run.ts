@@ -8,19 +8,22 @@ import { Injector } from './injector.ts';
 import { OldLeaders } from './old-leaders.ts';
 import { Operator } from './operator.ts';
 import { plannedFaults } from './plan.ts';
-import { checkHistories, fullyReplicated, readServed, settled } from './verdict.ts';
+import { fullyReplicated, readServed, settled } from './verdict.ts';
 import { PRE_SPLIT, TABLE, Workload } from './workload.ts';
 
 /** One run: a cluster under load and faults for some minutes, then healed, and what it showed. */
 export interface ChaosOptions {
   readonly minutes: number;
   readonly seed: number;
+  /** False: a control run, whose checks must find something. */
+  readonly selfFencing: boolean;
   readonly keep: boolean;
 }
 
 export interface ChaosReport {
   readonly minutes: number;
   readonly seed: number;
+  readonly self_fencing: boolean;
   readonly faults: Readonly<Record<string, number>>;
   /** Kinds of faults that were left out at least once, and why. */
   readonly skipped_faults: Readonly<Record<string, string>>;
@@ -66,7 +69,7 @@ export async function runChaos(
   const startMs = performance.now();
   const timed = (line: string): void =>
     say(`${((performance.now() - startMs) / 1000).toFixed(1).padStart(6)} s  ${line}`);
-  const cluster = await ChaosCluster.start(timed, begun);
+  const cluster = await ChaosCluster.start({ selfFencing: options.selfFencing, say: timed, begun });
   let keep = options.keep;
   try {
     const report = await underLoad(cluster, options, timed, signal);
@@ -115,10 +118,10 @@ async function underLoad(
   oldLeaders.stop();
   await workload.stop();
   signal.throwIfAborted();
-  say(`settled after ${settledSeconds.toFixed(1)} s; reading back and checking ${workload.histories.size} histories`);
+  say(`settled after ${settledSeconds.toFixed(1)} s; reading back and checking histories`);
   const lost = await workload.readBack();
-  const verdicts = checkHistories(workload.histories);
-  const notLinearizable = [...verdicts.values()].flat();
+  const { histories } = workload.recorder;
+  const notLinearizable = workload.recorder.problems();
   const served = await readServed(cluster.serveLogs);
   const overlaps = served.overlaps();
   const lossy = (await api.shards(TABLE)).filter((shard) => shard.data_loss);
@@ -133,13 +136,13 @@ async function underLoad(
     ...api.serverErrors.map((what) => `a request was answered by a server error: ${what}`),
   ];
   for (const problem of problems.slice(0, PROBLEMS_SHOWN_MAX)) say(`PROBLEM: ${problem}`);
-  const histories = join(cluster.folder, 'histories.json');
-  writeFileSync(histories, JSON.stringify(Object.fromEntries(workload.histories)));
+  writeFileSync(join(cluster.folder, 'histories.json'), JSON.stringify(Object.fromEntries(histories)));
   say(`failed requests: ${JSON.stringify(Object.fromEntries(workload.failures))}`);
   const { counts } = workload;
   return {
     minutes: options.minutes,
     seed: options.seed,
+    self_fencing: options.selfFencing,
     faults: Object.fromEntries(injector.injected),
     skipped_faults: Object.fromEntries(injector.skipped),
     requests: counts.requests,
@@ -153,8 +156,8 @@ async function underLoad(
     leader_changes: served.handovers().length,
     structural_requests: Object.fromEntries(operator.counts),
     operations: (await api.operations()).length,
-    histories_checked: verdicts.size,
-    operations_in_longest_history: Math.max(...[...workload.histories.values()].map(({ length }) => length)),
+    histories_checked: histories.size,
+    operations_in_longest_history: Math.max(...[...histories.values()].map(({ length }) => length)),
     linearizable: notLinearizable.length === 0,
     settled_seconds: Math.round(settledSeconds * 10) / 10,
     problems: problems.slice(0, PROBLEMS_SHOWN_MAX),

@@ -77,15 +77,20 @@ export class ServerProcess {
     this.child?.kill('SIGCONT');
   }
 
-  /** Waits until the process ends by itself; null if it still runs after `limitMs`. Not started again meanwhile. */
+  /** Waits until the process ends by itself; null if it still runs after `limitMs`. It is not started again until `goesOn` is called. */
   async endsWithin(limitMs: number): Promise<Ended | null> {
     this.wanted = false;
     const late = new AbortController();
     const timer = sleep(limitMs, null, { signal: late.signal }).catch(() => null);
     const ended = await Promise.race([this.exited, timer]);
     late.abort();
-    if (ended === null) this.wanted = true;
     return ended;
+  }
+
+  /** Its end is no longer waited for: it is started again when it dies, or has died. */
+  goesOn(): void {
+    this.wanted = true;
+    this.start();
   }
 
   /** SIGTERM, as an operator stops it; SIGKILL if that takes too long. */

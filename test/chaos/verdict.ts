@@ -4,8 +4,6 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { ServeIntervals } from '../../bench/load/serve-intervals.ts';
-import { checkRegister } from '../history/linearizability.ts';
-import type { RegisterOperation } from '../history/operations.ts';
 import type { Api } from './api.ts';
 import { TABLE } from './workload.ts';
 
@@ -65,13 +63,6 @@ export async function settled(api: Api, limitMs: number, signal: AbortSignal): P
     if (open.length > 0) await sleep(POLL_MS);
   }
   return open;
-}
-
-/** I-6: what clients saw of each key, one after the other. */
-export function checkHistories(
-  histories: ReadonlyMap<string, readonly RegisterOperation[]>,
-): ReadonlyMap<string, readonly string[]> {
-  return new Map([...histories].map(([key, history]) => [key, checkRegister(key, history)]));
 }
 
 const servedSchema = z.looseObject({

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ClientError, connect } from '../../client/index.ts';
-import type { BatchRow, ShardkeeperClient } from '../../client/index.ts';
-import type { RegisterOperation, RegisterRead, RegisterWrite } from '../history/operations.ts';
+import type { ShardkeeperClient } from '../../client/index.ts';
+import { HistoryRecorder } from '../history/recorder.ts';
+import type { SentWrite } from '../history/recorder.ts';
 import { seededRandom } from '../simulation/random.ts';
 import type { SeededRandom } from '../simulation/random.ts';
 
@@ -38,7 +39,7 @@ const registersOf = (letter: string): readonly string[] =>
 type Action = keyof typeof SHARES;
 
 export class Workload {
-  readonly histories = new Map<string, RegisterOperation[]>(REGISTERS.map((register) => [register, []]));
+  readonly recorder = new HistoryRecorder();
   /** Rows that were written once and acknowledged, with their values. */
   readonly rows = new Map<string, string>();
   readonly counts = {
@@ -77,11 +78,6 @@ export class Workload {
     await Promise.all(this.loops);
   }
 
-  /** A read that was answered, whoever made it. */
-  noteRead(register: string, read: Omit<RegisterRead, 'kind'>): void {
-    this.historyOf(register).push({ kind: 'read', ...read });
-  }
-
   /** Reads every register and every row back, by a client of its own. Answers the rows that are not there as they were acknowledged. */
   async readBack(): Promise<readonly string[]> {
     const { client, close } = connect({ url: this.url, token: this.token, deadlineMs: FINAL_DEADLINE_MS });
@@ -117,14 +113,13 @@ export class Workload {
     const row = `${letter}/row-${name}-${String(round).padStart(6, '0')}`;
     switch (drawn(random)) {
       case 'get':
-        await this.get(name, client, register).catch(this.noteFailure);
-        return;
+        return this.get(name, client, register).catch(this.noteFailure);
       case 'scan':
-        return this.scan(name, client, letter);
+        return this.scan(name, client, letter).catch(this.noteFailure);
       case 'put':
         return this.put(name, client, register);
       case 'delete':
-        return this.write(name, register, null, () => client.delete(TABLE, register));
+        return this.delete(name, client, register);
       case 'row':
         return this.writeRow(client, row, this.newValue(name));
       case 'batch':
@@ -134,10 +129,8 @@ export class Workload {
 
   private async get(name: string, client: ShardkeeperClient, register: string): Promise<void> {
     this.counts.requests++;
-    const startMs = performance.now();
-    const row = await client.get(TABLE, register);
+    await this.recorder.read(name, register, async () => textOf((await client.get(TABLE, register))?.value));
     this.counts.reads++;
-    this.noteRead(register, { client: name, value: textOf(row?.value), startMs, endMs: performance.now() });
   }
 
   /** What a scan finds, and what it does not find, are reads between its beginning and its end. */
@@ -145,16 +138,12 @@ export class Workload {
     this.counts.requests++;
     const startMs = performance.now();
     const found = new Map<string, string | null>();
-    try {
-      const range = { startKey: `${letter}/0`, endKey: `${letter}/${REGISTERS_A_LETTER}` };
-      for await (const { key, value } of client.scan(TABLE, range)) found.set(key, textOf(value));
-    } catch (error) {
-      return this.noteFailure(error);
-    }
+    const range = { startKey: `${letter}/0`, endKey: `${letter}/${REGISTERS_A_LETTER}` };
+    for await (const { key, value } of client.scan(TABLE, range)) found.set(key, textOf(value));
     this.counts.reads++;
     const endMs = performance.now();
     for (const register of registersOf(letter))
-      this.noteRead(register, { client: name, value: found.get(register) ?? null, startMs, endMs });
+      this.recorder.noteRead(register, { client: name, value: found.get(register) ?? null, startMs, endMs });
   }
 
   /** Two registers and a row of one's own: if they lie in one shard, one write. */
@@ -164,76 +153,49 @@ export class Workload {
     registers: readonly string[],
     row: string,
   ): Promise<void> {
-    const writes = registers.map((register) => ({ register, value: this.newValue(name) }));
-    const own = { op: 'put', key: row, value: this.newValue(name) } as const;
-    const operations = new Map(writes.map(({ register, value }) => [register, this.begin(name, register, value)]));
     this.counts.requests++;
-    const rows = [own, ...writes.map(({ register, value }) => ({ op: 'put', key: register, value }) as const)];
+    const own = this.newValue(name);
+    const rows = [row, ...registers].map((key) => {
+      const value = key === row ? own : this.newValue(name);
+      return { op: 'put' as const, key, value };
+    });
+    const sent = new Map<string, SentWrite>(
+      rows.flatMap(({ key, value }) => (key === row ? [] : [[key, this.recorder.begin(name, key, value)]])),
+    );
     const { acknowledged, failures } = await client.batch(TABLE, rows);
-    const endMs = performance.now();
-    if (failures.length === 0) this.counts.acknowledged++;
-    for (const { key } of acknowledged) {
-      if (key === row) this.rows.set(row, own.value);
-      const operation = operations.get(key);
-      if (operation !== undefined) operation.endMs = endMs;
+    for (const one of acknowledged) {
+      if (one.key === row) this.rows.set(row, own);
+      sent.get(one.key)?.acknowledged();
     }
-    for (const { rows: failed, error } of failures) this.failed(failed, error, operations);
-  }
-
-  private failed(rows: readonly BatchRow[], error: ClientError, operations: ReadonlyMap<string, MutableWrite>): void {
-    this.countFailedWrite(error);
-    if (error.outcome === 'UNKNOWN') return;
-    for (const { key } of rows) {
-      const operation = operations.get(key);
-      if (operation !== undefined) this.withdraw(key, operation);
+    if (failures.length === 0) this.counts.acknowledged++;
+    for (const { rows: failed, error } of failures) {
+      this.countFailedWrite(error);
+      for (const { key } of failed) sent.get(key)?.failed(error);
     }
   }
 
   private async writeRow(client: ShardkeeperClient, row: string, value: string): Promise<void> {
-    this.counts.requests++;
-    try {
-      await client.put(TABLE, row, value);
-      this.rows.set(row, value);
-      this.counts.acknowledged++;
-    } catch (error) {
-      this.countFailedWrite(error);
-    }
+    await this.counted(client.put(TABLE, row, value), () => this.rows.set(row, value));
   }
 
   private async put(name: string, client: ShardkeeperClient, register: string): Promise<void> {
     const value = this.newValue(name);
-    await this.write(name, register, value, () => client.put(TABLE, register, value));
+    await this.counted(this.recorder.write(name, register, value, () => client.put(TABLE, register, value)));
   }
 
-  private async write(
-    name: string,
-    register: string,
-    value: string | null,
-    send: () => Promise<unknown>,
-  ): Promise<void> {
+  private async delete(name: string, client: ShardkeeperClient, register: string): Promise<void> {
+    await this.counted(this.recorder.write(name, register, null, () => client.delete(TABLE, register)));
+  }
+
+  private async counted(write: Promise<unknown>, acknowledged: () => void = () => undefined): Promise<void> {
     this.counts.requests++;
-    const operation = this.begin(name, register, value);
     try {
-      await send();
-      operation.endMs = performance.now();
+      await write;
       this.counts.acknowledged++;
+      acknowledged();
     } catch (error) {
       this.countFailedWrite(error);
-      // The client library says so only if no attempt can have had an effect: then it must never be read.
-      if (error instanceof ClientError && error.outcome === 'NOT_APPLIED') this.withdraw(register, operation);
     }
-  }
-
-  /** Noted before it is sent: it may take effect although no answer ever comes. */
-  private begin(name: string, register: string, value: string | null): MutableWrite {
-    const operation: MutableWrite = { kind: 'write', value, startMs: performance.now(), endMs: null, client: name };
-    this.historyOf(register).push(operation);
-    return operation;
-  }
-
-  private withdraw(register: string, operation: MutableWrite): void {
-    const history = this.historyOf(register);
-    history.splice(history.lastIndexOf(operation), 1);
   }
 
   private countFailedWrite(error: unknown): void {
@@ -258,15 +220,7 @@ export class Workload {
   private newValue(name: string): string {
     return `${name}-${++this.values}`;
   }
-
-  private historyOf(register: string): RegisterOperation[] {
-    const history = this.histories.get(register);
-    if (history === undefined) throw new Error(`${register} is no register of this run`);
-    return history;
-  }
 }
-
-type MutableWrite = Omit<RegisterWrite, 'endMs'> & { endMs: number | null };
 
 function drawn(random: SeededRandom): Action {
   let left = random.next();
