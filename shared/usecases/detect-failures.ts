@@ -110,7 +110,8 @@ async function runTick(
   const [items, acts] = await Promise.all([
     attempt(loop, 'read-liveness', () => readAllLiveness(deps)),
     attempt(loop, 'detector-lease', () => loop.lease.beat(ready)),
-    tick % ZONES_EVERY_TICKS === 0 ? attempt(loop, 'read-zones', () => readZones(loop)) : null,
+    // Without zones nothing would be lost outside of the worst-hit one, and the brake could not trip: an early read that failed is repeated (L5).
+    tick % ZONES_EVERY_TICKS === 0 || loop.zones.size === 0 ? attempt(loop, 'read-zones', () => readZones(loop)) : null,
   ]);
   if (items === null) {
     loop.storeFailures += 1;

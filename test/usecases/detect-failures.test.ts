@@ -107,6 +107,19 @@ describe('the detector under virtual time (L2, L5)', () => {
     expect(run.fences()).toEqual([]);
   });
 
+  test('a loop whose first read of the zones failed reads them at its next tick: the brake is not blind meanwhile (L5)', async () => {
+    run = await detectorRun({ nodes: 6, zones: 3 });
+    run.storeOutage('UNAVAILABLE');
+    run.startDetector();
+    await run.until(1_500);
+    run.storeBack();
+    await run.until(10_000);
+    for (let node = 1; node <= 6; node++) run.stopNode(node);
+    await run.until(25_000);
+    expect(run.fences()).toEqual([]);
+    expect((await run.brake())?.reason).toContain('6 of 6 nodes lost');
+  });
+
   test('one zone lost does not trip the brake: every node of it is fenced', async () => {
     run = await detectorRun({ nodes: 9, zones: 3 });
     run.startDetector();
