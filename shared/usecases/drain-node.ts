@@ -136,7 +136,7 @@ function blocked(id: NodeId, check: DrainCheckAnswer): Fault {
   const nearest = check.obstacles[0]?.reasons[0]?.reason ?? 'NO_BETTER_TARGET';
   return conflict(
     'DRAIN_BLOCKED',
-    `${check.refused} of ${check.replicas} replicas on ${id} would find no other node (${nearest}). Add nodes in other zones, uncordon some, or lower the replication factor.`,
+    `${check.refused} of ${check.replicas} replicas on ${id} would find no other node (${nearest}). Add nodes in other zones (with the labels that placement rules ask for), uncordon some, or lower the replication factor.`,
     { detail: { ...check } },
   );
 }

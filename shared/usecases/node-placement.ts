@@ -38,6 +38,8 @@ export const setNodePlacement: UseCase<'setNodePlacement'> = async (deps, princi
   const id = nodeId(params.node_id);
   const changed = await changeNode(deps, principal, id, 'NODE_PLACEMENT_SET', (node) => {
     if (node.membership === 'DECOMMISSIONED') return err(nodeGone(id));
+    // Nothing is asked for: not even that the node's own word no longer counts.
+    if (body.labels === undefined && body.capacity_weight === undefined) return ok(null);
     const before = placementOf(node);
     const placement: NodePlacement = {
       ...before,

@@ -3,6 +3,7 @@ import { drainNode } from '../../shared/usecases/drain-node.ts';
 import { cordonNode } from '../../shared/usecases/node-care.ts';
 import { setNodePlacement } from '../../shared/usecases/node-placement.ts';
 import { getNode } from '../../shared/usecases/nodes.ts';
+import { mergeShards } from '../../shared/usecases/merge-shards.ts';
 import { moveShard } from '../../shared/usecases/move-replica.ts';
 import { setPlacementConfig } from '../../shared/usecases/placement-config.ts';
 import { rebalanceShards } from '../../shared/usecases/rebalance.ts';
@@ -195,6 +196,28 @@ describe('in the way of requests', () => {
     }));
 });
 
+test('of two neighbours the copies go where the rule lets them be, whichever is smaller', () =>
+  waveStory(async (told) => {
+    const shards = await told.shards();
+    const where = (index: number): string[] => shards[index]?.replicas.map(({ nodeId: id }) => id).sort() ?? [];
+    const at = shards.findIndex((_shard, index) => index > 0 && where(index).join() !== where(index - 1).join());
+    const [left, right] = [shards[at - 1], shards[at]];
+    if (left === undefined || right === undefined) throw new Error('all shards are on the same nodes');
+    const planned = async () => {
+      const answer = await told.world.call('mergeShards', mergeShards, {
+        params: { shard_id: left.shardId },
+        body: { dry_run: true },
+      });
+      if (!answer.ok) throw new Error(`${answer.error.code}: ${answer.error.message}`);
+      return [...answer.value.plan.nodes].sort();
+    };
+    // Of two of the same size the right one moves.
+    expect(await planned()).toEqual(where(at - 1));
+    for (const id of where(at)) await label(told, numberOf(id), { labels: { disk: 'ssd' } });
+    await setRules(told, rule({ required: [SSD] }));
+    expect(await planned()).toEqual(where(at));
+  }));
+
 describe('a new table', () => {
   const create = (told: WaveStory) =>
     told.world.call('createTable', createTable, { body: { table: 'orders', pre_split: ['g', 'p'] } });
@@ -333,6 +356,10 @@ describe('what is stored', () => {
       expect((await put('node-1')).ok).toBe(true);
       const revision = async () => (await told.world.records.get('node', { nodeId: nodeId('node-1') }))?.revision;
       const before = await revision();
+      expect(
+        (await told.world.call('setNodePlacement', setNodePlacement, { params: { node_id: 'node-2' }, body: {} })).ok,
+      ).toBe(true);
+      expect((await shown(told, 2))[2]).toBe('registration');
       expect((await put('node-1')).ok).toBe(true);
       expect(await revision()).toBe(before);
     }));

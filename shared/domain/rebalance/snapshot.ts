@@ -201,7 +201,9 @@ export class SnapshotBuilder {
   }
 
   private ruleNumber(table: TableName): number {
-    if (!this.ruleOfTable.has(table)) this.setRule(table, ruleFor(this.rulesInForce, table));
+    const known = this.ruleOfTable.get(table);
+    if (known !== undefined) return known;
+    this.setRule(table, ruleFor(this.rulesInForce, table));
     return this.ruleOfTable.get(table) ?? 0;
   }
 

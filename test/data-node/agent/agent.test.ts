@@ -16,7 +16,11 @@ type Answer = ControlPlaneAnswer | 'LOST';
 
 const LATENCY_MS = 5;
 
-function start(script: (request: Request, count: number) => Answer | null, stored: Record<string, string> = {}) {
+function start(
+  script: (request: Request, count: number) => Answer | null,
+  stored: Record<string, string> = {},
+  said: { readonly labels?: Readonly<Record<string, string>>; readonly capacityWeight?: number } = {},
+) {
   const { time, environment } = virtualEnvironment('node-101');
   const authority = testAuthority();
   const requests: Request[] = [];
@@ -68,7 +72,7 @@ function start(script: (request: Request, count: number) => Answer | null, store
       },
     },
     directory: directory.value,
-    address: { nodeId: 'node-101', host: '127.0.0.1', port: 7001, zone: 'a', version: '0' },
+    address: { nodeId: 'node-101', host: '127.0.0.1', port: 7001, zone: 'a', version: '0', ...said },
     joinToken: 'join-token',
   });
   const host = recordingHost();
@@ -113,6 +117,16 @@ describe('registration (L4)', () => {
     expect(claims).toMatchObject({ kind: 'nodeKey', iss: 'node', sub: 'node-101', aud: 'register' });
     expect(request?.body['attestation']).toEqual({ node_epoch: 1, counter: 1 });
     expect(request?.body['store_uuid']).toBe(fresh.directory.storeUuid);
+  });
+
+  test('says what the node is good for, if it was told: a control plane of an earlier release knows no such fields', async () => {
+    const told = start(() => null, {}, { labels: { disk: 'ssd' }, capacityWeight: 2 });
+    await told.time.run(100);
+    expect(told.of('/register')[0]?.body).toMatchObject({ labels: { disk: 'ssd' }, capacity_weight: 2 });
+    const silent = start(() => null);
+    await silent.time.run(100);
+    const { body } = silent.of('/register')[0] ?? {};
+    expect(Object.keys(body ?? {}).filter((field) => ['labels', 'capacity_weight'].includes(field))).toEqual([]);
   });
 
   test('waits as NODE_ALIVE says, and repeats with the same incarnation', async () => {
