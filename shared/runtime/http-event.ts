@@ -92,7 +92,8 @@ function readBody(body: string | null, isBase64: boolean): string | null {
   if (body === null || body === '') return null;
   if (!isBase64) return body;
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(body, 'base64'));
+    // A byte order mark stays, as in a body that came as text: it is no JSON, whichever door it came by.
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.from(body, 'base64'));
   } catch {
     throw new Refusal(invalid('INVALID_REQUEST', 'The body is not UTF-8 text.', { field: 'body' }));
   }

@@ -67,7 +67,7 @@ function validateBody(call: Call, text: string | null): unknown {
   return parse(call.body, parseJson(text), 'body');
 }
 
-/** Parses a body. Throws `Refusal` if it is no JSON, nests too deep or carries a key `__proto__`. */
+/** Parses a body. Throws `Refusal` if it is no JSON, nests too deep, carries a key `__proto__` or text that is no Unicode. */
 export function parseJson(text: string): unknown {
   if (Buffer.byteLength(text) > BODY_BYTES_MAX) {
     const message = `The body is larger than ${BODY_BYTES_MAX} bytes.`;
@@ -85,17 +85,23 @@ export function parseJson(text: string): unknown {
 
 /** Walks without recursion, so that the walk itself can't overflow the stack. */
 function refuseHostileShape(root: unknown): void {
-  const open: { value: unknown; depth: number }[] = [{ value: root, depth: 0 }];
+  const open: { value: unknown; depth: number; path: string }[] = [{ value: root, depth: 0, path: '' }];
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
-    if (typeof at.value !== 'object' || at.value === null) continue;
-    if (at.depth >= BODY_DEPTH_MAX) throw refuse('body', `The body nests deeper than ${BODY_DEPTH_MAX} levels.`);
-    for (const [key, value] of Object.entries(at.value)) {
+    const { value: inside, depth, path } = at;
+    // Half of a surrogate pair has no UTF-8: stores and hashes would take it for something else.
+    if (typeof inside === 'string' && !inside.isWellFormed()) throw refuse(path || 'body', NOT_UNICODE);
+    if (typeof inside !== 'object' || inside === null) continue;
+    if (depth >= BODY_DEPTH_MAX) throw refuse('body', `The body nests deeper than ${BODY_DEPTH_MAX} levels.`);
+    for (const [key, value] of Object.entries(inside)) {
       // Validators drop it from records without a word; merging code would be polluted by it.
       if (key === '__proto__') throw refuse('__proto__', 'This field name is not taken.');
-      open.push({ value, depth: at.depth + 1 });
+      if (!key.isWellFormed()) throw refuse(path || 'body', NOT_UNICODE);
+      open.push({ value, depth: depth + 1, path: Array.isArray(inside) ? `${path}[${key}]` : joined(path, key) });
     }
   }
 }
+
+const NOT_UNICODE = 'The text holds half of a surrogate pair, which is no Unicode character.';
 
 function parse(schema: z.ZodType, value: unknown, whole: string): unknown {
   const parsed = schema.safeParse(value);
@@ -129,7 +135,8 @@ export function firstIssue(
 /** `['shards', 3, 'node_id']` -> `shards[3].node_id`. */
 function pathText(path: readonly PropertyKey[]): string {
   return path.reduce<string>((text, part) => {
-    if (typeof part === 'number') return `${text}[${part}]`;
-    return text === '' ? String(part) : `${text}.${String(part)}`;
+    return typeof part === 'number' ? `${text}[${part}]` : joined(text, String(part));
   }, '');
 }
+
+const joined = (path: string, field: string): string => (path === '' ? field : `${path}.${field}`);

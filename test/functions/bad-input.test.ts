@@ -213,6 +213,16 @@ describe('bodies', () => {
     const answer = await sendRaw(name, { body: JSON.stringify({ ...samples[name].body, [field]: { wrong: true } }) });
     expect(String(answer.body['field']).split(/[.[]/)[0]).toBe(field);
   });
+  test.each(fields)('%s: half of a surrogate pair in %s', async (name, field) => {
+    const body = { ...samples[name].body, [field]: '\ud83e' };
+    await expectRefused(name, { body: JSON.stringify(body) }, field);
+    await expectRefused(
+      name,
+      { body: JSON.stringify({ ...samples[name].body, [field]: ['a', '\udc00'] }) },
+      `${field}[1]`,
+    );
+    await expectRefused(name, { body: JSON.stringify({ ...samples[name].body, '\ud800': 1 }) }, 'body');
+  });
   test.each(fields)('%s: without %s', async (name, field) => {
     const { [field]: _left, ...rest } = samples[name].body ?? {};
     if ((calls[name] as Call).body?.safeParse(rest).success === true) return; // optional
