@@ -30,10 +30,14 @@ const RESERVED: ReadonlySet<string> = new Set(Object.values(STORE_ATTRIBUTES));
 /** What revision and write id add to an item: names, a number, and an id of up to 32 characters. */
 const OVERHEAD_BYTES = 60;
 const NUMBER_BYTES_MAX = 21;
+/** Nearest to zero that a number may be, zero itself apart. */
+export const NUMBER_MAGNITUDE_MIN = 1e-130;
 
 function numberBytes(value: number): number {
   if (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value)))
     throw new Bug(`the store can't hold the number ${value} exactly`);
+  if (value !== 0 && Math.abs(value) < NUMBER_MAGNITUDE_MIN)
+    throw new Bug(`the store can't hold ${value}: it is too near to zero`);
   const digits = String(Math.abs(value)).replace(/[.e+-]/g, '').length;
   return Math.min(NUMBER_BYTES_MAX, Math.ceil(digits / 2) + 1 + (value < 0 ? 1 : 0));
 }

@@ -140,7 +140,7 @@ export async function answerBeat(
   for (const ack of body.acks ?? []) await takeAcknowledgement(deps, reporter, ack);
   if (body.stats !== undefined) {
     // Parsed from JSON: a field that is left out is absent, not undefined.
-    await keepStats(deps, id, body.node_epoch, body.stats as unknown as Json);
+    await keepStats(deps, id, body.node_epoch, storable(body.stats as unknown as Json));
   }
   const commands = lease.mail > (body.mail_seen ?? 0) ? await deps.commands.pending(id, COMMANDS_PER_MESSAGE_MAX) : [];
   return {
@@ -151,6 +151,15 @@ export async function answerBeat(
     commands: commands as unknown as HeartbeatResponse['commands'],
     credential: await freshCredential(deps, principal),
   };
+}
+
+/** Measures nearer to zero than this are zero: no unit in use is so fine, and no store holds numbers of any magnitude. */
+const MEASURE_MIN = 1e-100;
+
+function storable(stats: Json): Json {
+  return JSON.parse(JSON.stringify(stats), (_field, value: unknown) =>
+    typeof value === 'number' && value < MEASURE_MIN ? 0 : value,
+  ) as Json;
 }
 
 /** Statistics are overwritten by the last beat that carries some; nothing decides on their being the newest. */

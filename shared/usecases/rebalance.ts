@@ -115,10 +115,11 @@ export async function startRebalance(
     also: { writes: [slot.value.taking(operationId)], audit: [], events: [] },
   });
   if (started.ok) return started;
+  if (planned !== null) await dropPlan(deps, operationId, planned.parts.length);
   return err(started.error.kind === 'PLAN_STALE' ? started.error.fault : running(null));
 }
 
-/** The parts come first: an operation that starts finds its plan complete. Parts of a start that was refused belong to nobody. */
+/** The parts come first: an operation that starts finds its plan complete. */
 async function writePlan(deps: Deps, operationId: OperationId, parts: readonly WavePart[]): Promise<void> {
   const updatedAtMs = deps.clock.wallMs();
   const writes = parts.map((part, number): UnauditedWrite => ({
@@ -127,6 +128,21 @@ async function writePlan(deps: Deps, operationId: OperationId, parts: readonly W
     value: { operationId, number, value: partJson(part), status: 'PLANNED', childId: null, reason: null, updatedAtMs },
     when: [{ kind: 'absent' }],
   }));
+  await inBatches(deps, writes);
+}
+
+/** Takes back the parts of a start that was refused: they belong to nobody, and nobody would ever remove them. */
+async function dropPlan(deps: Deps, operationId: OperationId, parts: number): Promise<void> {
+  const writes = Array.from({ length: parts }, (_none, number): UnauditedWrite => ({
+    kind: 'delete',
+    entity: 'operationPart',
+    id: { operationId, number },
+    when: [],
+  }));
+  await inBatches(deps, writes);
+}
+
+async function inBatches(deps: Deps, writes: readonly UnauditedWrite[]): Promise<void> {
   const batches = Array.from({ length: Math.ceil(writes.length / WRITES_MAX) }, (_, batch) =>
     writes.slice(batch * WRITES_MAX, (batch + 1) * WRITES_MAX),
   );

@@ -64,20 +64,36 @@ export const registerResponseSchema = z.object({
 });
 export type RegisterResponse = z.infer<typeof registerResponseSchema>;
 
+/** Bytes of shards, as a node tells: at most 1 PiB, more than any node holds. */
+const bytesSchema = z
+  .int()
+  .min(0)
+  .max(2 ** 50);
+/** What a node measures: a rate or a time; no larger than the store holds exactly. */
+const measureSchema = z.number().min(0).max(Number.MAX_SAFE_INTEGER);
+/**
+ * Epoch of a log entry, as its holder tells. A leader that is elected by such a word gets a higher one (E4, S5): half of the range
+ * is left for the leaders after it, whatever a node says.
+ */
+const loggedEpochSchema = z
+  .int()
+  .min(0)
+  .max(2 ** 52);
+
 const shardStatsSchema = z.strictObject({
   shard_id: systemIdSchema,
   role: z.enum(['LEADER', 'FOLLOWER']),
   /** True if the node serves clients for the shard now. */
   serving: z.boolean(),
-  bytes: counterSchema,
+  bytes: bytesSchema,
   rows: counterSchema,
   /** Log entries that the slowest other replica is behind; 0 for followers. */
   lag_entries: counterSchema,
   /** Requests of clients a second since the last statistics, by kind. */
-  reads_per_second: z.number().min(0).optional(),
-  writes_per_second: z.number().min(0).optional(),
+  reads_per_second: measureSchema.optional(),
+  writes_per_second: measureSchema.optional(),
   /** Milliseconds a second that the node's thread worked on them, commits to disk apart as writes share those: 1,000 is all of it. */
-  busy_ms_per_second: z.number().min(0).optional(),
+  busy_ms_per_second: measureSchema.optional(),
   /** A key that would divide the load, and its share left of it, by a sample of the keys asked for. Missing: no such key, or few requests. */
   load_split: z.strictObject({ key: keySchema, left_share: z.number().min(0).max(1) }).optional(),
 });
@@ -99,18 +115,18 @@ export const heartbeatRequestSchema = z.strictObject({
     .strictObject({
       shards: z.int().min(0),
       leaders: z.int().min(0),
-      bytes: counterSchema,
-      requests_per_second: z.number().min(0),
-      fsync_ms_p99: z.number().min(0),
+      bytes: bytesSchema,
+      requests_per_second: measureSchema,
+      fsync_ms_p99: measureSchema,
       /** Where its data lies; missing while the node can't tell. */
       disk: z.strictObject({ capacity_bytes: counterSchema, used_bytes: counterSchema }).optional(),
       /** Slowest hundredth of the clients' requests, from arrival to answer, since the last statistics. */
-      client_ms_p99: z.number().min(0).optional(),
+      client_ms_p99: measureSchema.optional(),
       /** True while the node's disk refuses writes. */
       disk_full: z.boolean().optional(),
       /** Critical section of the last forks (S1), the shared commit's fsync apart; missing before the first. */
-      split_lock_ms_p99: z.number().min(0).optional(),
-      split_lock_ms_max: z.number().min(0).optional(),
+      split_lock_ms_p99: measureSchema.optional(),
+      split_lock_ms_max: measureSchema.optional(),
       busiest: z.array(shardStatsSchema).max(HEARTBEAT_SHARDS_MAX),
     })
     .optional(),
@@ -156,7 +172,7 @@ export const nodeReportSchema = z.discriminatedUnion('type', [
     store_uuid: systemIdSchema,
     /** Milliseconds since the follower last heard its leader, on the follower's monotonic clock. */
     silent_ms: counterSchema.optional(),
-    log: z.strictObject({ last_epoch: epochSchema, last_seq: counterSchema, intact: z.boolean() }),
+    log: z.strictObject({ last_epoch: loggedEpochSchema, last_seq: counterSchema, intact: z.boolean() }),
   }),
   z.strictObject({ type: z.literal('step_down_receipt'), ...stepDownReceiptSchema.shape }),
   /** The leader found that a node does not hold the replica that the descriptor lists (wiped directory). */

@@ -1,4 +1,5 @@
 import type { NodeId } from '../ids.ts';
+import { addBytes } from './bytes.ts';
 import { DEFAULT_PLAN_OPTIONS } from './options.ts';
 import type { PlanOptions } from './options.ts';
 import { PlanDraft } from './plan-draft.ts';
@@ -44,7 +45,7 @@ export function checkDrain(
     if (!draining.has(state.node(snapshot.slotNode[slot] as number).nodeId)) continue;
     const shard = state.shardOfSlot[slot] as number;
     replicas += 1;
-    bytes += snapshot.bytes[shard] as number;
+    bytes = addBytes(bytes, snapshot.bytes[shard] as number);
     if (state.slotNode[slot] !== snapshot.slotNode[slot]) continue; // placed
     if (state.refusalOfShard(shard) !== null) waiting += 1;
     else refused += 1;

@@ -1,5 +1,6 @@
 import type { NodeId } from '../ids.ts';
 import { planBalance } from './balance.ts';
+import { addBytes } from './bytes.ts';
 import { planLeaders } from './leaders.ts';
 import { DEFAULT_PLAN_OPTIONS, DIMENSIONS, WIDTH } from './options.ts';
 import type { Dimension, PlanOptions } from './options.ts';
@@ -80,7 +81,7 @@ function finish(state: PlanState, draft: PlanDraft, before: Spread, zoneViolatio
   let bytesToMove = 0;
   for (const move of moves) {
     movesByReason[move.reason] = (movesByReason[move.reason] ?? 0) + 1;
-    bytesToMove += move.bytes;
+    bytesToMove = addBytes(bytesToMove, move.bytes);
   }
   return {
     moves,
