@@ -12,6 +12,8 @@ describe('the brake (L5)', () => {
     ['nothing lost', { a: [2, 0], b: [2, 0], c: [1, 0] }, false],
     ['two of five nodes lost: under the floor of three', { a: [2, 1], b: [2, 1], c: [1, 0] }, false],
     ['three of five lost, one of them outside the worst zone', { a: [2, 2], b: [2, 1], c: [1, 0] }, false],
+    ['exactly 15 % of twenty lost, three nodes', { a: [10, 1], b: [5, 1], c: [5, 1] }, true],
+    ['three of five lost, two of them outside the worst zone', { a: [2, 1], b: [2, 1], c: [1, 1] }, true],
     ['all five lost', { a: [2, 2], b: [2, 2], c: [1, 1] }, true],
     ['a whole zone of three hundred lost', { a: [100, 100], b: [100, 0], c: [100, 0] }, false],
     ['a zone lost and two nodes beside: under 5 % outside', { a: [100, 100], b: [100, 2], c: [100, 0] }, false],
@@ -21,6 +23,16 @@ describe('the brake (L5)', () => {
     ['no node at all', {}, false],
   ] as const)('%s', (_what, zones, tripped) => {
     expect(readBrake(fleet(zones)).tripped).toBe(tripped);
+  });
+
+  test('tells how many are lost, and how many of them outside the worst-hit zone', () => {
+    expect(readBrake(fleet({ a: [4, 3], b: [4, 2], c: [2, 0] }))).toEqual({
+      lost: 5,
+      total: 10,
+      lostOutsideWorstZone: 2,
+      tripped: true,
+    });
+    expect(readBrake([])).toEqual({ lost: 0, total: 0, lostOutsideWorstZone: 0, tripped: false });
   });
 
   test('yields one node at a time in a small fleet, 0.1 % in a large one', () => {

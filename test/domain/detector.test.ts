@@ -1,4 +1,4 @@
-import { fenceDeadlineMs, isExpired, observe } from '../../shared/domain/detector.ts';
+import { fenceDeadlineMs, isExpired, isHeld, isMarkedExpired, observe } from '../../shared/domain/detector.ts';
 import type { Observations } from '../../shared/domain/detector.ts';
 import { nodeEpoch, nodeId } from '../../shared/domain/ids.ts';
 import { aLease } from '../support/shards.ts';
@@ -54,5 +54,43 @@ describe('the detector judges leases by its own clock only (L2)', () => {
 
   test('what was never observed is not expired', () => {
     expect(isExpired(aLease(1), undefined, 100_000)).toBe(false);
+  });
+
+  test('each observation tells what was read, since when, and when last', () => {
+    const observations = readings({ atMs: 1000, sequence: 2 }, { atMs: 2500, sequence: 2 });
+    expect([...observations]).toEqual([[node, { nodeEpoch: 1, sequence: 2, sinceMs: 1000, lastReadMs: 2500 }]]);
+  });
+
+  test('a node that is not read any more is forgotten', () => {
+    expect(observe(readings({ atMs: 1000, sequence: 2 }), [], 1500).size).toBe(0);
+  });
+
+  test.each([
+    ['fast', 2_000, 3_500],
+    ['standard', 6_000, 9_500],
+    ['economy', 20_000, 30_500],
+  ] as const)(
+    'profile %s: a gap of %i ms is bridged, and the deadline comes after %i ms',
+    (profile, gapMs, afterMs) => {
+      const lease = aLease(1, { profile, sequence: 2 });
+      const first = observe(new Map(), [lease], 1_000);
+      expect(observe(first, [lease], 1_000 + gapMs).get(node)?.sinceMs).toBe(1_000);
+      expect(observe(first, [lease], 1_001 + gapMs).get(node)?.sinceMs).toBe(1_001 + gapMs);
+      expect(fenceDeadlineMs(lease, first.get(node)!)).toBe(1_000 + afterMs);
+    },
+  );
+
+  test('a lease is held while an incarnation has its node epoch', () => {
+    expect(isHeld(aLease(1))).toBe(true);
+    expect(isHeld(aLease(1, { incarnation: null }))).toBe(false);
+  });
+
+  test.each([
+    ['no mark', null, false],
+    ['the mark of its present state', { nodeEpoch: nodeEpoch(3), sequence: 7 }, true],
+    ['the mark of an earlier sequence', { nodeEpoch: nodeEpoch(3), sequence: 6 }, false],
+    ['the mark of an earlier registration', { nodeEpoch: nodeEpoch(2), sequence: 7 }, false],
+  ])('a lease with %s', (_what, expired, marked) => {
+    expect(isMarkedExpired(aLease(1, { nodeEpoch: nodeEpoch(3), sequence: 7, expired }))).toBe(marked);
   });
 });

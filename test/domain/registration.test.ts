@@ -1,6 +1,7 @@
 import { decideRegistration } from '../../shared/domain/registration.ts';
 import { incarnation, nodeEpoch, storeUuid } from '../../shared/domain/ids.ts';
 import type { LivenessRecord } from '../../shared/domain/lease.ts';
+import type { NodeRecord } from '../../shared/domain/records.ts';
 import { aLease } from '../support/shards.ts';
 
 const request = (over: { incarnation?: string; storeUuid?: string; nodeEpoch?: number; counter?: number } = {}) => ({
@@ -43,6 +44,42 @@ describe('registration is a fence (L4)', () => {
       ok: false,
       error: { code: 'NODE_ALIVE', retryAfterMs: 3_500 },
     });
+  });
+
+  test('a decommissioned id is not used again, whatever its lease says', () => {
+    const node = { membership: 'DECOMMISSIONED' } as NodeRecord;
+    for (const lease of [null, aLease(1, { released: true })]) {
+      expect(decideRegistration(node, lease, request())).toEqual({
+        ok: false,
+        error: { code: 'NODE_DECOMMISSIONED' },
+      });
+    }
+    const leaving = { membership: 'DECOMMISSIONING' } as NodeRecord;
+    expect(decideRegistration(leaving, aLease(1, { released: true }), request()).ok).toBe(true);
+  });
+
+  test('without an attestation nothing was attested', () => {
+    const unattested = { ...request(), attestation: null };
+    expect(decideRegistration(null, null, unattested)).toMatchObject({ value: { attestation: 0 } });
+    const fresh = aLease(1, { released: true, attestation: 0 });
+    expect(decideRegistration(null, fresh, unattested)).toMatchObject({ value: { nodeEpoch: 2, attestation: 0 } });
+    expect(decideRegistration(null, aLease(1, { released: true }), unattested)).toEqual({
+      ok: false,
+      error: { code: 'STORE_ROLLED_BACK', attested: 1, presented: 0 },
+    });
+  });
+
+  test('an incarnation that gave its lease up is not the one in force: it registers anew', () => {
+    const released = aLease(1, { released: true });
+    expect(decideRegistration(null, released, request({ incarnation: 'inc-1' }))).toMatchObject({
+      value: { kind: 'REGISTER', nodeEpoch: 2 },
+    });
+  });
+
+  test('the node epoch that is in force is one that was given out', () => {
+    const lease = aLease(1, { nodeEpoch: nodeEpoch(5), released: true });
+    expect(decideRegistration(null, lease, request({ nodeEpoch: 5 })).ok).toBe(true);
+    expect(decideRegistration(null, lease, request({ nodeEpoch: 6 })).ok).toBe(false);
   });
 
   test('the same incarnation again is the same registration: its answer was lost', () => {
