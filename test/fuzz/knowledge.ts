@@ -56,11 +56,11 @@ export class Knowledge {
       const value = open.pop();
       if (typeof value !== 'object' || value === null) continue;
       if (Array.isArray(value)) {
-        open.push(...(value as readonly unknown[]));
+        for (const item of value as readonly unknown[]) open.push(item);
         continue;
       }
       this.learnObject(name, value as Readonly<Record<string, unknown>>);
-      open.push(...Object.values(value));
+      open.push(...(Object.values(value) as readonly unknown[]));
     }
   }
 

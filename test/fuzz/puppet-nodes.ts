@@ -274,5 +274,5 @@ function obey(node: PuppetNode, given: Json): Json {
     message: null,
     receipt: type === 'step_down' ? receipt : type === 'seal_merge' ? sealed : null,
   };
-  return ack as unknown as Json;
+  return ack;
 }

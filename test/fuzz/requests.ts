@@ -144,8 +144,7 @@ export function percentEncoded(text: string): string {
   return [...text].map((c) => (c.isWellFormed() ? encodeURIComponent(c) : '%ED%A0%80')).join('');
 }
 
-const scalarText = (value: unknown): string =>
-  typeof value === 'string' ? value : typeof value === 'object' ? jsonText(value).slice(0, 2_000) : String(value);
+const scalarText = (value: unknown): string => (typeof value === 'string' ? value : jsonText(value).slice(0, 2_000));
 
 function pathText(call: Call, params: Readonly<Record<string, unknown>>, random: SeededRandom): string {
   const path = call.path.replaceAll(/\{(\w+)\}/g, (_all, name: string) => {

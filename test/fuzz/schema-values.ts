@@ -178,7 +178,9 @@ function textOf(schema: z.core.$ZodType, field: string, draw: Draw): string {
     const text = candidateText(bounds, draw);
     if (accepts(schema, text)) return text;
   }
-  throw new Error(`no text found for field ${field}: ${JSON.stringify({ ...bounds, pattern: bounds.pattern?.source })}`);
+  throw new Error(
+    `no text found for field ${field}: ${JSON.stringify({ ...bounds, pattern: bounds.pattern?.source })}`,
+  );
 }
 
 function candidateText({ minimum = 0, maximum = 200, format, pattern }: Bounds, draw: Draw): string {

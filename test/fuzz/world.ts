@@ -13,6 +13,7 @@ import type { ApiResult } from '../../shared/runtime/http-event.ts';
 import { fixedRuntime } from '../../shared/runtime/runtime.ts';
 import type { Logger } from '../../shared/ports.ts';
 import type { CommittedWrite } from '../../shared/store/faults.ts';
+import type { StoredItem } from '../../shared/ports.ts';
 import { SqliteStore } from '../../shared/store/sqlite-store.ts';
 import { withGlobalTimers } from '../simulation/global-timers.ts';
 import { seededRandom } from '../simulation/random.ts';
@@ -74,10 +75,11 @@ const NOT_STATE = [
 ] as const;
 
 /** What the control plane says aloud though all is as it should be. */
-const ALARMS: ReadonlySet<string> = new Set(['brake-engaged']);
+const ALARMS: ReadonlySet<string> = new Set(['brake-engaged', 'brake-yields']);
 
 interface Request {
-  readonly changes: string[];
+  /** By the text of the key: how the item was before the request, and how it left it. */
+  readonly touched: Map<string, { before: StoredItem | null; after: StoredItem | null }>;
 }
 
 /** Runs `work` in a world of its own. */
@@ -113,7 +115,8 @@ async function makeWorld(
   const requests = new AsyncLocalStorage<Request>();
   const feeds = createLocalFeeds();
   const onCommit = (writes: readonly CommittedWrite[]): void => {
-    requests.getStore()?.changes.push(...writes.flatMap(changeOf));
+    const request = requests.getStore();
+    if (request !== undefined) noteWrites(request, writes);
     // The stream is no part of the request.
     requests.exit(() => feeds.onCommit(writes));
   };
@@ -167,11 +170,11 @@ async function makeWorld(
     nodeComplaints,
     nowMs: () => Math.floor(WALL_CLOCK_START_MS + time.nowMs()),
     send: async (request) => {
-      const own: Request = { changes: [] };
+      const own: Request = { touched: new Map() };
       const work = requests.run(own, () => serve(controlPlane, functionUrls, request));
       const result = await finish(work, `${request.method} ${request.path}`);
       const headers = Object.fromEntries(Object.entries(result.headers ?? {}).map(([name, v]) => [name, String(v)]));
-      return { status: result.statusCode, headers, text: result.body, changes: own.changes };
+      return { status: result.statusCode, headers, text: result.body, changes: changesOf(own) };
     },
     pass: async (ms) => void (await time.run(time.nowMs() + ms)),
     ask: (...args) => finish(ask(...args), args[1]),
@@ -228,8 +231,18 @@ function functionUrlEvent(request: WireRequest): APIGatewayProxyEventV2 {
   };
 }
 
-/** What a write changed, in words; nothing for what is no state of the cluster. */
-function changeOf({ key, after }: CommittedWrite): string[] {
-  if (NOT_STATE.some(({ table, partition }) => key.table === table && key.pk.startsWith(partition))) return [];
-  return [`${after === null ? 'delete' : 'put'} ${key.table} ${key.pk} ${key.sk}`];
+function noteWrites({ touched }: Request, writes: readonly CommittedWrite[]): void {
+  for (const { key, before, after } of writes) {
+    if (NOT_STATE.some(({ table, partition }) => key.table === table && key.pk.startsWith(partition))) continue;
+    const name = `${key.table} ${key.pk} ${key.sk}`;
+    const earlier = touched.get(name);
+    touched.set(name, { before: earlier === undefined ? before : earlier.before, after });
+  }
 }
+
+/** What the request left changed, in words: what it wrote and took away again is no change. */
+const changesOf = ({ touched }: Request): readonly string[] =>
+  [...touched].flatMap(([name, { before, after }]) => {
+    if (before === null && after === null) return [];
+    return [`${after === null ? 'deleted' : before === null ? 'made' : 'changed'} ${name}`];
+  });
