@@ -1,4 +1,7 @@
 import { nodeId } from '../../shared/domain/ids.ts';
+import { createCodec } from '../../shared/store/codec.ts';
+import { node as nodeSchema } from '../../shared/store/codecs/cluster.ts';
+import { entities } from '../../shared/store/entities.ts';
 import { drainNode } from '../../shared/usecases/drain-node.ts';
 import { cordonNode } from '../../shared/usecases/node-care.ts';
 import { setNodePlacement } from '../../shared/usecases/node-placement.ts';
@@ -108,18 +111,23 @@ describe('rebalancing', () => {
     ));
 
   test('the tick brings the cluster to a new rule, then lets it be, and looks again when a label changes', () =>
-    waveStory(async (told) => {
-      await told.world.call('setRebalanceConfig', setRebalanceConfig, { body: { tick: 'on', check_every_seconds: 5 } });
-      await ssdOnly(told);
-      expect(await ticked(told)).toBeGreaterThan(0);
-      expect(await told.load()).toEqual({ 1: 6, 2: 6, 3: 6 });
-      // It came to rest although nodes 4 and 5 hold nothing: the rule wants it so.
-      await label(told, 4, { labels: { disk: 'ssd' } });
-      await label(told, 3, { labels: { disk: 'hdd' } });
-      expect(await ticked(told)).toBe(1);
-      expect(await told.load()).toEqual({ 1: 6, 2: 6, 4: 6 });
-      await expectSettled(told);
-    }));
+    waveStory(
+      async (told) => {
+        await told.world.call('setRebalanceConfig', setRebalanceConfig, {
+          body: { tick: 'on', check_every_seconds: 5 },
+        });
+        await ssdOnly(told);
+        expect(await ticked(told)).toBeGreaterThan(0);
+        expect(await told.load()).toEqual({ 1: 3, 2: 3, 3: 3 });
+        // It came to rest although nodes 4 and 5 hold nothing: the rule wants it so.
+        await label(told, 4, { labels: { disk: 'ssd' } });
+        await label(told, 3, { labels: { disk: 'hdd' } });
+        expect(await ticked(told)).toBe(1);
+        expect(await told.load()).toEqual({ 1: 3, 2: 3, 4: 3 });
+        await expectSettled(told);
+      },
+      { shards: 3 },
+    ));
 });
 
 describe('in the way of requests', () => {
@@ -328,6 +336,17 @@ describe('what is stored', () => {
       expect(await shown(told, 6)).toEqual([{ disk: 'nvme', rack: 'r1' }, 2, 'operator']);
       await label(told, 6, { capacity_weight: 0.5 });
       expect(await shown(told, 6)).toEqual([{ disk: 'nvme', rack: 'r1' }, 0.5, 'operator']);
+    }));
+
+  test('labels and weight ride along when an earlier release, which knows of none, changes the node', () =>
+    waveStory(async (told) => {
+      await label(told, 1, { labels: { disk: 'ssd' }, capacity_weight: 2 });
+      const stored = await told.world.records.get('node', { nodeId: nodeId('node-1') });
+      const now = entities.node.codec;
+      const earlier = createCodec('node', 1, nodeSchema.omit({ placement: true }));
+      const read = earlier.decode(now.encode(stored!.value));
+      expect(read).not.toHaveProperty('placement');
+      expect(now.decode(earlier.encode({ ...read, cordoned: true }))).toEqual({ ...stored!.value, cordoned: true });
     }));
 
   test('a rule that no member satisfies is refused, or taken by force; an unknown table is no obstacle', () =>
