@@ -76,9 +76,9 @@ describe('a write is repeated until it is acknowledged', () => {
     const writes = Promise.all(Array.from({ length: 200 }, (_, i) => world.client.put('t', `k${i}`, i)));
     expect(await world.settle(writes)).toHaveProperty('value');
     const asked = world.controlPlaneCalls.filter(({ path }) => path.startsWith('/routes')).length;
-    // 200 writers knock for 2 s; one shard's route is asked for every 50 ms at most.
+    // 200 writers knock for 2 s; one shard's route is asked for every 25 ms at most.
     expect(world.sent.length).toBeGreaterThan(1_000);
-    expect(asked).toBeLessThanOrEqual(2_500 / 50);
+    expect(asked).toBeLessThanOrEqual(2_500 / 25);
   });
 });
 
