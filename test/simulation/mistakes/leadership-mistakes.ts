@@ -17,7 +17,7 @@ export const LEADERSHIP_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'the node epoch of a new leader is looked up at the commit',
     breaks: 'E1',
-    setting: 'restarts',
+    setting: 'two deaths at a time',
     changes: [
       {
         file: 'shared/usecases/fail-over.ts',
@@ -44,7 +44,7 @@ export const LEADERSHIP_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a term goes on under the next registration of its node',
     breaks: 'E1',
-    setting: 'pauses',
+    setting: 'partitions',
     changes: [
       {
         file: 'data-node/replication/shard-host.ts',
@@ -83,7 +83,7 @@ export const LEADERSHIP_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a leader serves on after its receipt',
     breaks: 'E2',
-    setting: 'operated',
+    setting: 'partitions, operated',
     changes: [
       {
         file: 'data-node/replication/shard-replica.ts',
@@ -117,14 +117,14 @@ export const LEADERSHIP_MISTAKES: readonly PlantedMistake[] = [
     ],
   },
   {
-    name: 'from the void a copy is elected whose data directory is another one',
+    name: 'from the void a copy is elected although another entry is not void',
     breaks: 'E4',
-    setting: 'power losses',
+    setting: 'two deaths at a time',
     changes: [
       {
         file: 'shared/domain/election.ts',
-        find: "  if (entry.storeUuid !== proof.storeUuid) return err({ code: 'NOT_PROVEN', reason: 'STORE_MISMATCH' });\n",
-        replace: '',
+        find: '  return inSyncReplicas(shard).every((replica) => {',
+        replace: '  return inSyncReplicas(shard).some((replica) => {',
       },
     ],
   },

@@ -146,6 +146,21 @@ export const LEASE_MISTAKES: readonly PlantedMistake[] = [
     ],
   },
   {
+    name: 'a node gives its lease up and serves on for a second',
+    breaks: 'L4',
+    setting: 'clean stops',
+    changes: [
+      {
+        file: 'data-node/agent/agent.ts',
+        find: '    await this.host?.close();\n',
+        replace: `    if (this.session !== null) await this.release(this.session);
+    await this.options.environment.timers.sleep(1_000);
+    await this.host?.close();
+`,
+      },
+    ],
+  },
+  {
     name: 'the brake never trips',
     breaks: 'L5',
     setting: 'many nodes lost at once',

@@ -5,7 +5,7 @@ export const REPLICATION_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a leader acknowledges what its own disk holds',
     breaks: 'R1',
-    setting: 'ordinary',
+    setting: 'partitions',
     changes: [
       {
         file: 'data-node/replication/leadership.ts',
@@ -123,7 +123,7 @@ export const REPLICATION_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'reads return what is not yet committed',
     breaks: 'R5',
-    setting: 'ordinary',
+    setting: 'partitions',
     changes: [
       {
         file: 'data-node/replication/data-access.ts',
@@ -135,7 +135,7 @@ export const REPLICATION_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a follower keeps entries that its leader does not have',
     breaks: 'R5',
-    setting: 'ordinary',
+    setting: 'partitions',
     changes: [
       {
         file: 'data-node/replication/follower.ts',
@@ -152,7 +152,7 @@ export const REPLICATION_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a follower takes entries of an epoch below the one that it promised',
     breaks: 'R5',
-    setting: 'ordinary',
+    setting: 'partitions',
     changes: [
       {
         file: 'data-node/replication/follower.ts',
@@ -231,6 +231,11 @@ export const REPLICATION_MISTAKES: readonly PlantedMistake[] = [
     );
     const { ackedSeq } = ackState(this.durableSeq, answering);
     const { members } = ackState(this.durableSeq, this.links.values());`,
+      },
+      {
+        file: 'data-node/replication/leadership.ts',
+        find: 'this.rounds.confirm(this.links.values(), nowMs);',
+        replace: 'this.rounds.confirm(answering, nowMs);',
       },
     ],
   },

@@ -68,6 +68,15 @@ const pauses: Script = (cluster, time, random) =>
     time.after(random.between(0.5, 3) * cluster.leaseMs, () => node.resume());
   });
 
+/** Five seconds are enough for a clean stop, which waits 2 s for writes in flight and 2 s for the release's answer. */
+const cleanStops: Script = (cluster, time, random) =>
+  repeatedly(time, random, [1_000, 4_000], () => {
+    const node = someNode(cluster, random);
+    if (node === null) return;
+    node.stop();
+    time.after(random.between(4_500, 7_000), () => node.start());
+  });
+
 const restarts: Script = (cluster, time, random) =>
   repeatedly(time, random, [500, 3_000], () => {
     const node = someNode(cluster, random);
@@ -126,6 +135,20 @@ const powerLosses: Script = (cluster, time, random) =>
     });
     for (const node of cluster.nodes) time.after(lossMs + random.between(50, 1_500), () => node.start());
   });
+
+const twoDeaths: Script = (cluster, time, random) => {
+  cluster.climate.weather = { ...FAIR_STORE, latencyMsMax: 60 };
+  repeatedly(time, random, [8_000, 12_000], () => {
+    if (!cluster.nodes.every((node) => node.isUp())) return;
+    const first = random.pick(cluster.nodes);
+    const second = random.pick(cluster.nodes.filter((node) => node !== first));
+    for (const node of [first, second]) {
+      const atMs = random.between(0, 1_000);
+      time.after(atMs, () => node.crash());
+      time.after(atMs + random.between(1_000, 6_000), () => node.start());
+    }
+  });
+};
 
 const contention: Script = (cluster, time, random) => {
   const CONTENDED_MS = 20_000;
@@ -312,12 +335,14 @@ export const RUNS: Readonly<Record<SettingName, (seed: number) => Run>> = {
   ordinary: (seed) => ({ options: { seed, minutes: RUN_MINUTES } }),
   operated: (seed) => ({ options: { seed, minutes: RUN_MINUTES, operated: true } }),
   'clocks at their bounds': (seed) => ({ options: { seed, minutes: RUN_MINUTES } }),
-  'small pages': (seed) => ({ options: { seed, minutes: RUN_MINUTES, operated: true } }),
+  'small pages': scripted(restartsOnSlowStore, { operated: true }),
   pauses: scripted(pauses),
   restarts: scripted(restarts),
+  'clean stops': scripted(cleanStops),
   partitions: scripted(partitions),
+  'partitions, operated': scripted(partitions, { operated: true }),
+  'two deaths at a time': scripted(twoDeaths),
   'power losses': scripted(powerLosses),
-  'splits and restarts': scripted(restarts, { operated: true }),
   'moves and restarts': scripted(restartsOnSlowStore, { operated: true }),
   'contended store': scripted(contention),
   'store outage with a node cut off': scripted(outageWithCut),

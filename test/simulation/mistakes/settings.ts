@@ -16,13 +16,18 @@ export const SETTINGS = {
   ordinary: { about: 'random faults; relayed and operated by the seed', changes: [] },
   operated: { about: 'random faults, with an operator', changes: [] },
   pauses: { about: 'nodes freeze for 0.5 to 3 leases, again and again', changes: [] },
+  'clean stops': { about: 'nodes are stopped as by Ctrl-C and started again, again and again', changes: [] },
   restarts: { about: 'nodes die and start again at once, again and again', changes: [] },
   partitions: {
     about: 'up to four cuts at a time, in one direction or both, between nodes and from the control plane',
     changes: [],
   },
+  'partitions, operated': { about: 'partitions, and an operator', changes: [] },
+  'two deaths at a time': {
+    about: 'two nodes die within a second of each other; store calls take up to 60 ms',
+    changes: [],
+  },
   'power losses': { about: 'a node lags, another one loses its disk, then all nodes lose power', changes: [] },
-  'splits and restarts': { about: 'an operator while nodes die and start again', changes: [] },
   'moves and restarts': {
     about: 'an operator while nodes die and start again, and store calls take their time',
     changes: [],
@@ -62,7 +67,7 @@ export const SETTINGS = {
     ],
   },
   'small pages': {
-    about: 'random faults and an operator; pages of the directory hold two to four shards',
+    about: 'as moves and restarts; pages of the directory hold two to four shards',
     changes: [
       {
         file: 'shared/store/directory-pages.ts',

@@ -5,7 +5,7 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a split commits without copies that are prepared',
     breaks: 'S1',
-    setting: 'splits and restarts',
+    setting: 'partitions, operated',
     changes: [
       {
         file: 'state-machines/split-shard/steps.ts',
@@ -22,7 +22,7 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a copy takes entries from a leader that knows another range of the shard',
     breaks: 'S1',
-    setting: 'operated',
+    setting: 'partitions, operated',
     changes: [
       {
         file: 'data-node/replication/follower.ts',
@@ -100,7 +100,7 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'copies are joined that do not end where their leaders sealed them',
     breaks: 'S2',
-    setting: 'operated',
+    setting: 'partitions, operated',
     changes: [
       {
         file: 'data-node/engine/join.ts',
@@ -112,7 +112,7 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a merged shard is in sync where its left part is',
     breaks: 'S2',
-    setting: 'operated',
+    setting: 'partitions, operated',
     changes: [
       {
         file: 'shared/domain/merge.ts',
@@ -136,7 +136,7 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a removal counts copies on nodes that were fenced',
     breaks: 'S3',
-    setting: 'operated',
+    setting: 'moves and restarts',
     changes: [
       {
         file: 'shared/domain/membership.ts',
@@ -181,12 +181,21 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
     changes: [
       {
         file: 'shared/store/directory-writes.ts',
-        find: `        { kind: 'revision', is: revision },
+        find: `      kind: 'put',
+      entity: 'shard',
+      id: { page, startKey: shard.startKey },
+      value: to,
+      when: [
+        { kind: 'revision', is: revision },
         { kind: 'equals', field: 'shardId', value: shard.shardId },
         { kind: 'equals', field: 'generation', value: shard.generation },
         { kind: 'equals', field: 'epoch', value: shard.epoch },
-`,
-        replace: "        ...(revision < 0 ? [] : [{ kind: 'present' } as const]),\n",
+      ],`,
+        replace: `      kind: 'update',
+      entity: 'shard',
+      id: { page, startKey: shard.startKey },
+      set: to,
+      when: [{ kind: 'equals', field: 'shardId', value: shard.shardId }],`,
       },
     ],
   },
