@@ -6,6 +6,7 @@ import { findAffected } from './affected-shards.ts';
 import { everyRecord } from './every-record.ts';
 import { readConditions } from './gray-failure.ts';
 import { readAllLiveness } from './liveness-view.ts';
+import { placementProblems } from './placement-health.ts';
 import { explainDiagnosis } from './recovery-words.ts';
 import type { UseCase } from './types.ts';
 
@@ -51,6 +52,7 @@ export const clusterHealth: UseCase<'clusterHealth'> = async (deps) => {
     problems.push(
       'More shards may not be able to serve than are named here. See POST /recovery/unclean-elections with dry_run.',
     );
+  problems.push(...(await placementProblems(deps, tables)));
   problems.push(...recoveryProblems(recoveries.items.map(({ value }) => value)), ...conditionProblems(conditions));
   return ok({
     status:

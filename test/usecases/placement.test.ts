@@ -2,6 +2,7 @@ import { nodeId } from '../../shared/domain/ids.ts';
 import { createCodec } from '../../shared/store/codec.ts';
 import { node as nodeSchema } from '../../shared/store/codecs/cluster.ts';
 import { entities } from '../../shared/store/entities.ts';
+import { clusterHealth } from '../../shared/usecases/cluster-health.ts';
 import { drainNode } from '../../shared/usecases/drain-node.ts';
 import { cordonNode } from '../../shared/usecases/node-care.ts';
 import { setNodePlacement } from '../../shared/usecases/node-placement.ts';
@@ -362,6 +363,22 @@ describe('what is stored', () => {
       expect(await put(true)).toEqual({ ok: true, value: { rules: [wanted] } });
       await label(told, 2, { labels: { gpu: 'yes' } });
       expect((await put()).ok).toBe(true);
+    }));
+
+  test('a rule that leaves a table fewer nodes than copies is a problem of the cluster until nodes are labelled', () =>
+    waveStory(async (told) => {
+      const problems = async (): Promise<readonly string[]> => {
+        const answer = await told.world.call('clusterHealth', clusterHealth, {});
+        return answer.ok ? answer.value.problems.filter((text) => text.includes('placement rule')) : [];
+      };
+      await label(told, 1, { labels: { disk: 'ssd' } });
+      await label(told, 2, { labels: { disk: 'ssd' } });
+      await setRules(told, rule({ tables: ['rows'], required: [SSD] }));
+      expect(await problems()).toEqual([
+        'Table rows has 3 copies, and placement rule 1 (tables rows; requires disk=ssd) leaves it 2 nodes: copies stay where they are, and lost ones are not replaced. Label nodes, or change the rule (GET /config/placement).',
+      ]);
+      await label(told, 3, { labels: { disk: 'ssd' } });
+      expect(await problems()).toEqual([]);
     }));
 
   test('of a node that is gone nothing is set; the same again changes nothing', () =>

@@ -63,16 +63,17 @@ export interface TableRule extends PlacementRule {
 /** The cluster's rules in order: the first that names a table is the table's only one. */
 export type PlacementRules = readonly TableRule[];
 
-const indexFor = (rules: PlacementRules, table: TableName): number =>
+/** Position of a table's rule, -1 if none names it. */
+export const ruleIndexFor = (rules: PlacementRules, table: TableName): number =>
   rules.findIndex(({ tables }) => tables.includes(EVERY_TABLE) || tables.includes(table));
 
 /** The rule of a table; `NO_RULE` if none names it. */
 export const ruleFor = (rules: PlacementRules, table: TableName): PlacementRule =>
-  rules[indexFor(rules, table)] ?? NO_RULE;
+  rules[ruleIndexFor(rules, table)] ?? NO_RULE;
 
 /** The rule that bars a node with `labels` from replicas of `table`, in words; null if it may hold them. */
 export function barredBy(rules: PlacementRules, table: TableName, labels: NodeLabels): string | null {
-  const index = indexFor(rules, table);
+  const index = ruleIndexFor(rules, table);
   const rule = rules[index];
   return rule === undefined || allows(rule, labels) ? null : ruleInWords(rule, index);
 }
