@@ -124,7 +124,7 @@ export class Requester {
       timeoutMs: Math.max(1, Math.min(ATTEMPT_MS_MAX, leftMs)),
       signal: superseded.signal,
     });
-    done.abort();
+    done.abort(OVER);
     void watch;
     return this.judge(spec, route, token, outcome, superseded.signal.aborted);
   }
@@ -228,10 +228,13 @@ export class Requester {
     try {
       return await Promise.race([work, late]);
     } finally {
-      done.abort();
+      done.abort(OVER);
     }
   }
 }
+
+/** Why a timer is given up. Without a reason the controller makes an exception with a stack, for every request. */
+const OVER = 'over';
 
 const leadsElsewhere = (present: CachedRoute, used: CachedRoute): boolean =>
   present.shardId !== used.shardId || present.epoch > used.epoch || present.leader.nodeEpoch > used.leader.nodeEpoch;

@@ -43,6 +43,7 @@ export function createCodec<T>(
     if (!parsed.success) throw new Bug(`no valid ${kind} record: ${parsed.error.message}`);
     return parsed.data;
   };
+  const decoded = new WeakMap<StoredItem['body'], T>();
   return {
     encode: (value) => {
       const body = parse(value) as { [field: string]: Json };
@@ -71,12 +72,23 @@ export function createCodec<T>(
       return change;
     },
     decode: (body) => {
+      // What is frozen stays as it was decoded: a store in memory hands out one and the same body again and again.
+      const known = decoded.get(body);
+      if (known !== undefined) return known;
       const found = body[VERSION_FIELD];
       if (typeof found !== 'number' || found < 1 || found > version + 1)
         throw new Bug(`a ${kind} record has version ${JSON.stringify(found)}; this release reads 1 to ${version + 1}`);
       const value = parse(body);
       carryUnknown(body, value, { aheadVersion: found > version ? found : null, known: NO_CONTENT });
+      if (Object.isFrozen(body)) decoded.set(body, frozen(value));
       return value;
     },
   };
+}
+
+/** Freezes the value and all that it holds: it is shared by whoever reads the record. */
+function frozen<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  for (const content of Object.values(value)) frozen(content);
+  return Object.freeze(value);
 }

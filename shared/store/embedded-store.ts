@@ -204,7 +204,7 @@ export class EmbeddedStore implements MetadataStore {
   // -- reading --------------------------------------------------------------------------------------------------------
 
   #readOne(key: ItemKey, fault: StoreFault | null): StoredItem | null {
-    if (fault?.seesBefore?.(key) === true) {
+    if (this.#committing.size > 0 && fault?.seesBefore?.(key) === true) {
       const text = keyText(key);
       for (const transaction of this.#committing)
         for (const write of transaction) if (keyText(write.key) === text) return write.before;

@@ -306,9 +306,12 @@ async function attempt<T>(loop: Loop, what: string, call: () => Promise<T>): Pro
     deps.log.warn('attempt-failed', { what, message: String(error) });
     return null;
   } finally {
-    timeout.abort();
+    timeout.abort(OVER);
   }
 }
+
+/** Why a timer is given up. Without a reason the controller makes an exception with a stack, several a second. */
+const OVER = 'over';
 
 function track(loop: Loop, work: Promise<void>): void {
   const settled = work.catch((error: unknown) => loop.deps.log.error('failover-failed', { message: String(error) }));

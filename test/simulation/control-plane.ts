@@ -10,8 +10,9 @@ import { fixedRuntime } from '../../shared/runtime/runtime.ts';
 import type { RuntimeSource } from '../../shared/runtime/runtime.ts';
 import { runDetector } from '../../shared/usecases/detect-failures.ts';
 import { reconcileOnce } from '../../shared/usecases/reconcile.ts';
-import type { Deps, MetadataStore, RootSigner } from '../../shared/ports.ts';
+import type { Deps, MetadataStore, OperationStarter, RootSigner } from '../../shared/ports.ts';
 import { stateMachines } from '../../state-machines/registry.ts';
+import { storeOfNextRelease } from './later-release.ts';
 import type { NetworkAnswer, NetworkRequest, SimulatedNetwork } from './network.ts';
 import type { Pace } from './pace.ts';
 import { processStore } from './process-store.ts';
@@ -37,6 +38,8 @@ export interface ControlPlaneOptions {
   readonly leaseProfile: LeaseProfileName;
   readonly pushToNodes: boolean;
   readonly pace: Pace;
+  /** True: half of the processes are of the next release. */
+  readonly mixedReleases: boolean;
   /** Wraps the dependencies of every process; planted mistakes come in here. */
   readonly alter: (deps: Deps) => Deps;
 }
@@ -53,6 +56,32 @@ const DETECTOR_RULE_MS = 13_000;
 const CLOCK_RATE_ERROR_MAX = 0.01;
 const CLOCK_SKEW_MS_MAX = 1_500;
 
+/** Between an invocation and its repetition, ms: short, and now and then longer than a step. */
+const REPEATED_WITHIN_MS = 3_000;
+
+/** Between a start and its repetition, ms: longer than most operations of a run. */
+const STARTED_AGAIN_WITHIN_MS = 20_000;
+
+/** How invocations arrive that no caller waits for. Probabilities are 0 to 1. */
+export interface Deliveries {
+  /** Rules of the schedule that fire in vain, fire twice, and how late they fire at most (ms). */
+  dropProbability: number;
+  repeatProbability: number;
+  lateMsMax: number;
+  /** Requests and steps that run a second time. */
+  invokeTwiceProbability: number;
+  /** Starts of executions that are made again some time later, also when the execution has ended. */
+  startTwiceProbability: number;
+}
+
+export const PROMPT: Readonly<Deliveries> = {
+  dropProbability: 0,
+  repeatProbability: 0,
+  lateMsMax: 0,
+  invokeTwiceProbability: 0,
+  startTwiceProbability: 0,
+};
+
 interface Environment {
   readonly process: SimulatedProcess;
   readonly source: RuntimeSource;
@@ -67,6 +96,9 @@ export class SimulatedControlPlane {
   private readonly environments: Environment[] = [];
   private readonly detectors: { process: SimulatedProcess; startedMs: number }[] = [];
   private readonly operations: AslRunner;
+  private readonly starter: OperationStarter;
+  /** What EventBridge and Lambda's own retries do; changed by the faults of a run. */
+  readonly deliveries: Deliveries = { ...PROMPT };
   private started = 0;
 
   constructor(world: World, options: ControlPlaneOptions) {
@@ -75,16 +107,37 @@ export class SimulatedControlPlane {
     this.random = world.random.fork('control-plane');
     this.operations = createAslRunner({
       definitions,
-      step: (task) => this.inEnvironment((environment) => operationStepHandler(environment.source)(task)),
+      step: (task) => {
+        const run = (): Promise<unknown> =>
+          this.inEnvironment((environment) => operationStepHandler(environment.source)(task));
+        this.repeatedly(() => void run().catch(() => undefined));
+        return run();
+      },
       random: this.random.fork('state-machines'),
       log: traceLogger(world.trace, 'state-machines'),
     });
+    this.starter = {
+      ...this.operations,
+      start: (type, operationId, run) => {
+        const { startTwiceProbability } = this.deliveries;
+        if (startTwiceProbability > 0 && this.random.chance(startTwiceProbability))
+          world.time.after(this.random.between(0, STARTED_AGAIN_WITHIN_MS), () => {
+            void this.operations.start(type, operationId, run);
+          });
+        return this.operations.start(type, operationId, run);
+      },
+    };
     for (let i = 0; i < ENVIRONMENTS; i++) this.environments.push(this.newEnvironment());
     // The front door itself never fails here; what lies behind it does.
     const door = world.time.processEnvironment({ name: 'front-door' });
     world.network.listen(CONTROL_PLANE.host, CONTROL_PLANE.port, {
       process: door,
-      handle: (request) => this.inEnvironment((environment) => serve(environment.gateway, request)),
+      handle: (request) => {
+        const run = (): Promise<NetworkAnswer> =>
+          this.inEnvironment((environment) => serve(environment.gateway, request));
+        this.repeatedly(() => void run().catch(() => undefined));
+        return run();
+      },
     });
   }
 
@@ -92,12 +145,14 @@ export class SimulatedControlPlane {
   start(): void {
     const { time } = this.world;
     const detect = (): void => {
-      this.startDetector();
+      this.fired(() => this.startDetector());
       time.after(DETECTOR_RULE_MS, detect);
     };
     const reconcile = (): void => {
-      const { process, deps } = this.newProcess('reconcile');
-      process.deliver(0, () => void reconcileOnce(deps));
+      this.fired(() => {
+        const { process, deps } = this.newProcess('reconcile');
+        process.deliver(0, () => void reconcileOnce(deps));
+      });
       time.after(this.options.pace.reconcileMs, reconcile);
     };
     detect();
@@ -130,6 +185,37 @@ export class SimulatedControlPlane {
     const index = this.random.below(ENVIRONMENTS);
     this.environments[index]?.process.kill();
     this.environments[index] = this.newEnvironment();
+  }
+
+  /** Freezes a warm environment; it is thawed with its caches and with what it was about to do, and serves again. */
+  freezeFunction(durationMs: number): void {
+    const index = this.random.below(ENVIRONMENTS);
+    const frozen = this.environments[index];
+    if (frozen === undefined) return;
+    frozen.process.pause();
+    this.environments[index] = this.newEnvironment();
+    this.world.time.after(durationMs, () => {
+      frozen.process.resume();
+      if (frozen.process.state() === 'RUNNING') this.environments[this.random.below(ENVIRONMENTS)] = frozen;
+    });
+  }
+
+  /** A rule of the schedule fires: once, late, twice or not at all. */
+  private fired(run: () => void): void {
+    const { dropProbability, repeatProbability, lateMsMax } = this.deliveries;
+    if (dropProbability > 0 && this.random.chance(dropProbability)) return;
+    const lateMs = lateMsMax === 0 ? 0 : this.random.between(0, lateMsMax);
+    if (lateMs === 0) run();
+    else this.world.time.after(lateMs, run);
+    if (repeatProbability > 0 && this.random.chance(repeatProbability))
+      this.world.time.after(lateMs + this.random.between(0, REPEATED_WITHIN_MS), run);
+  }
+
+  /** An invocation that Lambda or a client makes a second time, whose answer nobody takes. */
+  private repeatedly(run: () => void): void {
+    const { invokeTwiceProbability } = this.deliveries;
+    if (invokeTwiceProbability > 0 && this.random.chance(invokeTwiceProbability))
+      this.world.time.after(this.random.between(0, REPEATED_WITHIN_MS), run);
   }
 
   private startDetector(): void {
@@ -173,10 +259,12 @@ export class SimulatedControlPlane {
       clockRate: 1 + random.between(-CLOCK_RATE_ERROR_MAX, CLOCK_RATE_ERROR_MAX),
       skewMs: random.between(-CLOCK_SKEW_MS_MAX, CLOCK_SKEW_MS_MAX),
     });
+    const store = processStore(this.options.store, time, process, random.fork('store'), climate);
+    const isOfNextRelease = this.options.mixedReleases && random.chance(0.5);
     const deps = composeDeps({
-      store: processStore(this.options.store, time, process, random.fork('store'), climate),
+      store: isOfNextRelease ? storeOfNextRelease(store) : store,
       nodes: nodeClient(network, { host: CONTROL_PLANE.host, process }),
-      operations: this.operations,
+      operations: this.starter,
       root: this.options.root,
       clock: process.clock,
       timers: process.timers,

@@ -1,6 +1,10 @@
-import type { World } from './control-plane.ts';
-import { FAIR_WEATHER } from './network.ts';
+import { PROMPT } from './control-plane.ts';
+import type { Deliveries, World } from './control-plane.ts';
+import { FAULT_KINDS } from './fault-kinds.ts';
+import type { FaultKind } from './fault-kinds.ts';
 import type { SimulatedNetwork } from './network.ts';
+import type { DiskImage } from './node-disk.ts';
+import type { DiskCondition } from './node-faults.ts';
 import type { Pace } from './pace.ts';
 import { FAIR_STORE } from './process-store.ts';
 import type { StoreClimate } from './process-store.ts';
@@ -21,6 +25,15 @@ export interface FaultyNode {
   resume(): void;
   /** Crashes the node and empties its directory. */
   wipe(): void;
+  /** Starts the node again, and answers a copy of its directory as it was. */
+  image(): DiskImage;
+  /** Crashes the node and puts an older copy in place of its directory. */
+  restore(image: DiskImage): void;
+  /** Crashes both nodes, and gives each the other's directory. */
+  swapDisks(other: FaultyNode): void;
+  setDisk(condition: DiskCondition): void;
+  /** True: from now on it makes up its statistics. */
+  setLying(lies: boolean): void;
   isUp(): boolean;
 }
 
@@ -40,160 +53,11 @@ export interface FaultyCluster {
   pauseDetector(durationMs: number): void;
   /** Kills a warm Lambda environment with everything that runs in it. */
   crashFunction(): void;
+  /** Freezes a warm Lambda environment for a while; thawed, it goes on where it was, and serves again with its old caches. */
+  freezeFunction(durationMs: number): void;
+  /** How invocations arrive that nobody waits for. */
+  readonly deliveries: Deliveries;
 }
-
-/** A fault of a run: begins at once, answers how long it lasts and how it ends. Null: nothing to break now. */
-interface FaultKind {
-  readonly name: string;
-  /** How often it is chosen, relative to the others. */
-  readonly weight: number;
-  begin(cluster: FaultyCluster, random: SeededRandom): { text: string; forMs: number; end: () => void } | null;
-}
-
-/** Nodes that faults may take down at once, so that most of a run has something to check: a minority. */
-const NODES_DOWN_MAX = 2;
-
-const runningNode = (cluster: FaultyCluster, random: SeededRandom): FaultyNode | null => {
-  const up = cluster.nodes.filter((node) => node.isUp());
-  return up.length <= cluster.nodes.length - NODES_DOWN_MAX ? null : random.pick(up);
-};
-
-const KINDS: readonly FaultKind[] = [
-  {
-    name: 'crash and restart',
-    weight: 6,
-    begin: (cluster, random) => {
-      const node = runningNode(cluster, random);
-      if (node === null) return null;
-      node.crash();
-      return { text: node.nodeId, forMs: random.between(50, 3 * cluster.leaseMs), end: () => node.start() };
-    },
-  },
-  {
-    name: 'pause around the lease',
-    weight: 6,
-    begin: (cluster, random) => {
-      const node = runningNode(cluster, random);
-      if (node === null) return null;
-      node.pause();
-      return { text: node.nodeId, forMs: random.between(0.3, 3) * cluster.leaseMs, end: () => node.resume() };
-    },
-  },
-  {
-    name: 'node cut off',
-    weight: 5,
-    begin: (cluster, random) => {
-      const node = runningNode(cluster, random);
-      if (node === null) return null;
-      // From peers and clients, from the control plane, or from everybody; in one direction or in both.
-      const other = random.pick(['*', cluster.controlPlaneHost, ...cluster.nodes.map(({ nodeId }) => nodeId)]);
-      const direction = random.pick(['in', 'out', 'both']);
-      if (direction !== 'out') cluster.network.cut(other, node.nodeId);
-      if (direction !== 'in') cluster.network.cut(node.nodeId, other);
-      return {
-        text: `${node.nodeId} ${direction} ${other}`,
-        forMs: random.between(0.2, 4) * cluster.leaseMs,
-        end: () => {
-          cluster.network.mend(other, node.nodeId);
-          cluster.network.mend(node.nodeId, other);
-        },
-      };
-    },
-  },
-  {
-    name: 'bad network',
-    weight: 4,
-    begin: (cluster, random) => {
-      cluster.network.weather = {
-        ...FAIR_WEATHER,
-        latencyMsMax: random.between(2, 60),
-        lossProbability: random.between(0, 0.25),
-        spikeProbability: random.between(0, 0.1),
-        spikeMsMax: random.between(50, 2 * cluster.leaseMs),
-        duplicateProbability: 0.02,
-      };
-      return {
-        text: `loss ${cluster.network.weather.lossProbability.toFixed(2)}`,
-        forMs: random.between(500, 8_000),
-        end: () => {
-          cluster.network.weather = FAIR_WEATHER;
-        },
-      };
-    },
-  },
-  {
-    name: 'store trouble',
-    weight: 4,
-    begin: (cluster, random) => {
-      cluster.climate.weather = {
-        latencyMsMax: random.between(3, 150),
-        throttleProbability: random.chance(0.2) ? 1 : random.between(0, 0.3),
-        refusal: 'THROTTLED',
-        conflictProbability: random.between(0, 0.2),
-        lostAnswerProbability: random.between(0, 0.2),
-      };
-      return {
-        text: `throttle ${cluster.climate.weather.throttleProbability.toFixed(2)}`,
-        forMs: random.between(500, 8_000),
-        end: () => {
-          cluster.climate.weather = FAIR_STORE;
-        },
-      };
-    },
-  },
-  {
-    name: 'detector crashed',
-    weight: 2,
-    begin: (cluster) => {
-      cluster.crashDetector();
-      return { text: '', forMs: 0, end: () => undefined };
-    },
-  },
-  {
-    name: 'detector frozen',
-    weight: 2,
-    begin: (cluster, random) => {
-      const forMs = random.between(0.5, 4) * cluster.leaseMs;
-      cluster.pauseDetector(forMs);
-      return { text: `${Math.round(forMs)} ms`, forMs: 0, end: () => undefined };
-    },
-  },
-  {
-    name: 'function killed',
-    weight: 3,
-    begin: (cluster) => {
-      cluster.crashFunction();
-      return { text: '', forMs: 0, end: () => undefined };
-    },
-  },
-  {
-    name: 'directory wiped',
-    weight: 1,
-    begin: (cluster, random) => {
-      // One copy may be lost at a time: with a second one lost before the first was copied anew, rows are gone rightly.
-      if (!cluster.nodes.every((node) => node.isUp()) || !cluster.fullyReplicated()) return null;
-      const node = random.pick(cluster.nodes);
-      node.wipe();
-      return { text: node.nodeId, forMs: random.between(100, 2 * cluster.leaseMs), end: () => node.start() };
-    },
-  },
-  {
-    name: 'power loss',
-    weight: 1,
-    begin: (cluster, random) => {
-      const down = cluster.nodes.filter((node) => node.isUp());
-      for (const node of down) node.crash();
-      const spreadMs = random.between(0, 2 * cluster.leaseMs);
-      return {
-        text: `${down.length} nodes`,
-        forMs: random.between(100, 4 * cluster.leaseMs) + spreadMs,
-        end: () => {
-          for (const node of down) node.start();
-        },
-      };
-    },
-  },
-];
 
 /** Breaks things by the seed until `untilMs`; `stop` ends every fault that is under way. */
 export class FaultPlan {
@@ -227,6 +91,7 @@ export class FaultPlan {
     this.underWay.clear();
     this.cluster.network.heal();
     this.cluster.climate.weather = FAIR_STORE;
+    Object.assign(this.cluster.deliveries, PROMPT);
     for (const node of this.cluster.nodes) {
       node.resume();
       node.start();
@@ -257,11 +122,11 @@ export class FaultPlan {
   }
 
   private choose(): FaultKind {
-    let draw = this.random.next() * KINDS.reduce((sum, kind) => sum + kind.weight, 0);
-    for (const kind of KINDS) {
+    let draw = this.random.next() * FAULT_KINDS.reduce((sum, kind) => sum + kind.weight, 0);
+    for (const kind of FAULT_KINDS) {
       draw -= kind.weight;
       if (draw < 0) return kind;
     }
-    return KINDS[0]!;
+    return FAULT_KINDS[0]!;
   }
 }

@@ -64,6 +64,8 @@ export class SimulatedNetwork {
   private readonly random: SeededRandom;
   private readonly trace: Trace;
   weather: Weather = FAIR_WEATHER;
+  /** Requests to paths that match are lost besides, with this probability; null: none. */
+  lossyPath: { readonly pattern: RegExp; readonly lossProbability: number } | null = null;
   /** Sees each answer in the moment in which it leaves its server. */
   onAnswer: (host: string, request: NetworkRequest, answer: NetworkAnswer) => void = () => undefined;
   /** Sees each request in the moment in which it leaves its sender. */
@@ -94,6 +96,7 @@ export class SimulatedNetwork {
   heal(): void {
     this.cuts.clear();
     this.weather = FAIR_WEATHER;
+    this.lossyPath = null;
   }
 
   /** Never throws. The request may or may not have been processed when the answer is UNREACHABLE. */
@@ -122,6 +125,8 @@ export class SimulatedNetwork {
       };
       this.onRequest(from.host, to.host, request);
       if (this.lost(from.host, to.host)) return;
+      const lossy = this.lossyPath;
+      if (lossy?.pattern.test(request.path) === true && this.random.chance(lossy.lossProbability)) return;
       this.time.after(this.latencyMs(), () => this.arrive(to, request, answer));
       // Rows apart: their attempts have no effect after a refusal, and TCP delivers once.
       if (this.random.chance(this.weather.duplicateProbability) && !request.path.startsWith('/data/')) {

@@ -4,11 +4,15 @@ import type { NodeKeyStore } from '../../data-node/agent/ports.ts';
 import type { Engine } from '../../data-node/engine/engine.ts';
 import type { LeaseView, PeerNetwork } from '../../data-node/ports.ts';
 import { createShardHost } from '../../data-node/replication/shard-host.ts';
+import type { Tuning } from '../../data-node/replication/tuning.ts';
 import { handle } from '../../data-node/server/dispatch.ts';
 import type { World } from './control-plane.ts';
 import type { FaultyNode } from './faults.ts';
 import type { NetworkAnswer, NetworkRequest } from './network.ts';
 import { NodeDisk } from './node-disk.ts';
+import type { DiskImage } from './node-disk.ts';
+import { liesInStatistics, onDisk } from './node-faults.ts';
+import type { DiskCondition } from './node-faults.ts';
 import { traceLogger } from './trace.ts';
 import { controlPlaneTransport, peerNetwork } from './wire.ts';
 import type { SimulatedProcess } from './virtual-time.ts';
@@ -24,6 +28,7 @@ export interface NodeOptions {
   /** Folder of the node's database files. */
   readonly folder: string;
   readonly medium: 'FILE' | 'MEMORY';
+  readonly tuning: Partial<Tuning>;
   /** A join token for a directory that is empty. */
   readonly joinToken: () => string;
   /** What the node is in relaying heartbeats (L3). */
@@ -49,7 +54,9 @@ export class SimulatedNode implements FaultyNode {
   private readonly world: World;
   private readonly options: NodeOptions;
   private running: Running | null = null;
-  private readonly disk: NodeDisk;
+  private disk: NodeDisk;
+  private diskCondition: DiskCondition = 'WELL';
+  private lies = false;
   private starts = 0;
 
   constructor(world: World, options: NodeOptions) {
@@ -90,18 +97,30 @@ export class SimulatedNode implements FaultyNode {
       clockRate: 1 + random.between(-CLOCK_RATE_ERROR_MAX, CLOCK_RATE_ERROR_MAX),
       skewMs: random.between(-CLOCK_SKEW_MS_MAX, CLOCK_SKEW_MS_MAX),
     });
-    const engine = this.disk.open();
+    const log = traceLogger(trace, name);
+    const engine = onDisk(this.disk.open(), {
+      condition: () => this.diskCondition,
+      stall: (stallMs) => {
+        process.pause();
+        time.after(stallMs, () => process.resume());
+      },
+      random: random.fork('disk'),
+    });
     const running: Running = { process, engine, lease: null, agent: null };
     this.running = running;
-    const log = traceLogger(trace, name);
     const environment = { clock: process.clock, timers: process.timers, random, log };
     const directory = openDataDirectory({ nodeId, meta: engine, keys: this.keys(), random });
-    if (!directory.ok) throw new Error(`${nodeId}: ${directory.error.message}`);
+    if (!directory.ok) {
+      // As the process does: it says why and ends.
+      trace.add(name, `does not start: ${directory.error.code}`);
+      this.crash();
+      return;
+    }
     const sender = { host: nodeId, process };
     const { relaying } = this.options;
     const agent: Agent = new Agent({
       environment,
-      controlPlane: controlPlaneTransport(network, sender),
+      controlPlane: liesInStatistics(controlPlaneTransport(network, sender), () => this.lies, random.fork('lies')),
       directory: directory.value,
       address: { nodeId, host: nodeId, port: NODE_PORT, zone: this.options.zone, version: 'simulated' },
       joinToken: directory.value.nodeEpoch() === null ? this.options.joinToken() : null,
@@ -118,6 +137,7 @@ export class SimulatedNode implements FaultyNode {
     running.agent = agent;
     const host = createShardHost({
       env: environment,
+      tuning: this.options.tuning,
       engine: this.options.alterEngine(engine),
       lease,
       controlPlane: agent.controlPlane,
@@ -135,7 +155,10 @@ export class SimulatedNode implements FaultyNode {
     });
     process.deliver(0, () => {
       agent.run().then(
-        (end) => trace.add(name, `agent ended: ${JSON.stringify(end)}`),
+        (end) => {
+          trace.add(name, `agent ended: ${JSON.stringify(end)}`);
+          if (end.kind === 'ROLLED_BACK') process.deliver(0, () => this.putAside());
+        },
         (error: unknown) => time.fail(error instanceof Error ? error : new Error(String(error))),
       );
     });
@@ -156,6 +179,48 @@ export class SimulatedNode implements FaultyNode {
       if (this.running === running) this.crash();
     };
     process.deliver(0, () => void agent.stop().then(ended, ended));
+  }
+
+  /** A copy of the directory, for `restore`; the node starts again at once. */
+  image(): DiskImage {
+    this.crash();
+    const image = this.disk.image();
+    this.start();
+    return image;
+  }
+
+  /** Crashes the node and puts an older copy of its directory in place. */
+  restore(image: DiskImage): void {
+    this.crash();
+    this.disk.restore(image);
+    this.options.onWipe();
+  }
+
+  /** Crashes both nodes and gives each the other's directory. */
+  swapDisks(other: FaultyNode): void {
+    if (!(other instanceof SimulatedNode)) throw new Error('disks are swapped between simulated nodes');
+    this.crash();
+    other.crash();
+    [this.disk, other.disk] = [other.disk, this.disk];
+  }
+
+  setDisk(condition: DiskCondition): void {
+    this.diskCondition = condition;
+  }
+
+  /** True: its statistics are made up. */
+  setLying(lies: boolean): void {
+    this.lies = lies;
+  }
+
+  /** The directory was rolled back: what is in it is put aside, and the node starts over with its key (L4). */
+  private putAside(): void {
+    this.crash();
+    const { privateKey } = this.disk;
+    this.disk.wipe();
+    this.disk.privateKey = privateKey;
+    this.options.onWipe();
+    this.start();
   }
 
   pause(): void {

@@ -27,8 +27,8 @@ interface Action {
   readonly weight: number;
   /** True if it asks for a new operation. */
   readonly starts: boolean;
-  /** Null: there is nothing to ask this for. */
-  readonly request: (view: OperatorView, random: SeededRandom) => OperatorRequest | null;
+  /** One request or several at once. Null: there is nothing to ask this for. */
+  readonly request: (view: OperatorView, random: SeededRandom) => OperatorRequest | readonly OperatorRequest[] | null;
 }
 
 /** Shards beyond which none is split: each costs heartbeats of its replicas. */
@@ -142,6 +142,16 @@ export const ACTIONS: readonly Action[] = [
     request: ({ table }, random) => {
       const body = { replication_factor: random.pick(REPLICATION_FACTORS) };
       return { name: 'replication', method: 'PUT', path: `/tables/${table}/replication`, body };
+    },
+  },
+  // The wrong shell: everything at once.
+  { weight: 0.3, starts: true, request: ({ nodes }) => nodes.map((node) => ofNode('drain', node)) },
+  {
+    weight: 0.5,
+    starts: false,
+    request: (_view, random) => {
+      const body = random.pick([{ check_every_seconds: -1 }, { repair_after_seconds: 'soon' }, { no_such_key: 1 }, []]);
+      return { name: 'bad config', method: 'PUT', path: '/config/rebalance', body };
     },
   },
   control('cancel', 2, (operation) => !hasEnded(operation) && operation.type !== 'create-table'),

@@ -50,8 +50,7 @@ export class Operator {
   start(): void {
     const next = (): void => {
       if (this.stopped) return;
-      const request = this.choose();
-      if (request !== null) void this.send(request);
+      for (const request of this.choose()) void this.send(request);
       this.process.timers.after(this.random.between(...this.options.pace.betweenRequestsMs), next);
     };
     this.process.timers.after(this.random.between(...this.options.pace.betweenRequestsMs), next);
@@ -74,14 +73,14 @@ export class Operator {
     return [...this.metadata.operations.values()].filter((operation) => !hasEnded(operation));
   }
 
-  private choose(): OperatorRequest | null {
+  private choose(): readonly OperatorRequest[] {
     const shards: readonly ShardDescriptor[] = [...this.metadata.shards.values()];
     const isFull = this.open().length >= OPEN_MAX;
     const able = ACTIONS.filter((action) => !isFull || !action.starts);
     let draw = this.random.next() * able.reduce((sum, action) => sum + action.weight, 0);
     const action = able.find(({ weight }) => (draw -= weight) < 0) ?? able[0];
     const view = { shards, operations: [...this.metadata.operations.values()], ...this.options };
-    return action?.request(view, this.random) ?? null;
+    return [action?.request(view, this.random) ?? []].flat();
   }
 
   private async send(request: OperatorRequest): Promise<void> {

@@ -44,6 +44,8 @@ export interface SimulationOptions {
   readonly leaseProfile?: LeaseProfileName;
   /** Where data nodes keep their databases; by the seed when missing. */
   readonly medium?: 'FILE' | 'MEMORY';
+  /** True: half of the control plane's processes are of the next release; by the seed when missing. */
+  readonly mixedReleases?: boolean;
   /** How much happens in a minute; dense when missing. */
   readonly pace?: PaceName;
   readonly mistakes?: Mistakes;

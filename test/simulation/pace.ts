@@ -1,3 +1,5 @@
+import type { Tuning } from '../../data-node/replication/tuning.ts';
+
 /**
  * How much happens in a minute of a run. What is interesting in a distributed system lies around its faults; the minutes between them cost
  * as much to simulate. A dense run has many faults on top of one another; a steady one has what a bad hour of a real cluster has, and
@@ -20,6 +22,8 @@ export interface Pace {
   readonly betweenRequestsMs: readonly [number, number];
   /** Milliseconds between two reconcile ticks. */
   readonly reconcileMs: number;
+  /** What data nodes do at other times than by default. */
+  readonly tuning: Partial<Tuning>;
 }
 
 export const PACES = {
@@ -35,6 +39,7 @@ export const PACES = {
     betweenFaultsMs: [700, 6_000],
     betweenRequestsMs: [200, 2_500],
     reconcileMs: 5_000,
+    tuning: {},
   },
   /** Some 60 client operations, 4 faults and 4 requests of the operator a minute. */
   steady: {
@@ -48,6 +53,8 @@ export const PACES = {
     betweenFaultsMs: [4_000, 26_000],
     betweenRequestsMs: [4_000, 26_000],
     reconcileMs: 15_000,
+    // Half as often as by default: idle leaders and followers are most of a quiet minute.
+    tuning: { heartbeatMs: 500, tickMs: 250 },
   },
 } as const satisfies Readonly<Record<string, Pace>>;
 

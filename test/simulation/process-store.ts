@@ -1,5 +1,6 @@
 import type { ItemKey, ItemWrite, MetadataStore, QueryRequest } from '../../shared/ports.ts';
 import { StoreError } from '../../shared/ports.ts';
+import type { StoreErrorCode } from '../../shared/ports.ts';
 import type { StoreCall, StoreFault, StoreFaults } from '../../shared/store/faults.ts';
 import { fnv1a } from './random.ts';
 import type { SeededRandom } from './random.ts';
@@ -15,6 +16,8 @@ export interface StoreWeather {
   readonly conflictProbability: number;
   /** Writes only: applied, and the caller gets an error. */
   readonly lostAnswerProbability: number;
+  /** Single writes only: applied, the answer lost, and sent again by the SDK. */
+  readonly repeatProbability: number;
 }
 
 export const FAIR_STORE: StoreWeather = {
@@ -23,6 +26,7 @@ export const FAIR_STORE: StoreWeather = {
   refusal: 'THROTTLED',
   conflictProbability: 0,
   lostAnswerProbability: 0,
+  repeatProbability: 0,
 };
 
 const LATENCY_MS_MIN = 0.5;
@@ -30,6 +34,17 @@ const LATENCY_MS_MIN = 0.5;
 /** Weather of the whole store, changed by the faults of a run. */
 export class StoreClimate {
   weather: StoreWeather = FAIR_STORE;
+}
+
+/** Of reads that a process sends in one moment, how often each takes its own time. Else they travel together: it costs a third. */
+const APART_PROBABILITY = 0.1;
+
+/** What a call's answer does when it arrives: gives a value, or throws. */
+type Answer<T> = () => T;
+
+interface Travelling {
+  readonly run: () => Promise<Answer<unknown>>;
+  readonly settle: (answer: Answer<unknown>) => void;
 }
 
 /**
@@ -44,44 +59,88 @@ export function processStore(
   climate: StoreClimate,
 ): MetadataStore {
   const latencyMs = (): number => random.between(LATENCY_MS_MIN, climate.weather.latencyMsMax);
-  const call = <T>(effect: 'read' | 'write', run: () => Promise<T>): Promise<T> =>
-    new Promise((resolve, reject) => {
-      const answer = (settle: () => void): void => {
-        process.deliver(latencyMs(), settle);
+  const happens = (probability: number): boolean => probability > 0 && random.chance(probability);
+  const refused = (code: StoreErrorCode, message: string): Answer<never> => {
+    return () => {
+      throw new StoreError(code, message);
+    };
+  };
+
+  const effect = async <T>(kind: 'read' | 'write', run: () => Promise<T>): Promise<Answer<T>> => {
+    const { weather } = climate;
+    if (happens(weather.throttleProbability)) return refused(weather.refusal, 'simulated refusal');
+    if (kind === 'write' && happens(weather.conflictProbability))
+      return refused('TRANSACTION_CONFLICT', 'simulated conflict');
+    const lost = kind === 'write' && happens(weather.lostAnswerProbability);
+    try {
+      const value = await run();
+      return lost ? refused('UNAVAILABLE', 'simulated loss of an answer') : () => value;
+    } catch (error) {
+      return () => {
+        throw error;
       };
-      time.after(latencyMs(), () => {
-        const { weather } = climate;
-        if (random.chance(weather.throttleProbability)) {
-          answer(() => reject(new StoreError(weather.refusal, 'simulated refusal')));
-          return;
-        }
-        if (effect === 'write' && random.chance(weather.conflictProbability)) {
-          answer(() => reject(new StoreError('TRANSACTION_CONFLICT', 'simulated conflict')));
-          return;
-        }
-        const lost = effect === 'write' && random.chance(weather.lostAnswerProbability);
-        run().then(
-          (value) => {
-            answer(() => {
-              if (lost) reject(new StoreError('UNAVAILABLE', 'simulated loss of an answer'));
-              else resolve(value);
-            });
-          },
-          (error: unknown) => {
-            answer(() => reject(error instanceof Error ? error : new Error(String(error))));
-          },
-        );
+    }
+  };
+
+  /** Takes calls to the store and their answers back, all at the same time. */
+  const travel = (calls: readonly Travelling[]): void => {
+    time.after(latencyMs(), () => {
+      void Promise.all(calls.map(({ run }) => run())).then((answers) => {
+        process.deliver(latencyMs(), () => calls.forEach(({ settle }, index) => settle(answers[index]!)));
       });
     });
+  };
+
+  let together: { readonly moment: number; readonly calls: Travelling[] } | null = null;
+  const send = (kind: 'read' | 'write', call: Travelling): void => {
+    if (kind === 'write' || climate.weather !== FAIR_STORE) {
+      travel([call]);
+      return;
+    }
+    if (together?.moment === time.eventsRun) {
+      together.calls.push(call);
+      return;
+    }
+    const calls = [call];
+    together = random.chance(APART_PROBABILITY) ? null : { moment: time.eventsRun, calls };
+    travel(calls);
+  };
+
+  const call = <T>(kind: 'read' | 'write', run: () => Promise<T>): Promise<T> =>
+    new Promise((resolve, reject) => {
+      const settle = (answer: Answer<unknown>): void => {
+        try {
+          resolve(answer() as T);
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+      };
+      send(kind, { run: () => effect(kind, run), settle });
+    });
+
+  /** The answer is lost on its way to the SDK, which sends the write again; the store knows its own write (dynamo-store.ts). */
+  const twice = async (write: SingleWrite): ReturnType<MetadataStore['write']> => {
+    const first = await store.write(write);
+    const byToken = write.kind === 'delete' && write.when.length > 0;
+    if (!first.ok || byToken) return first;
+    await new Promise<void>((resolve) => time.after(latencyMs(), resolve));
+    const second = await store.write(write);
+    const isOwn = !second.ok && second.error.current !== null && second.error.current.writeId === first.value?.writeId;
+    return isOwn ? first : second;
+  };
+
   return {
     get: (key: ItemKey) => call('read', () => store.get(key)),
     getMany: (keys: readonly ItemKey[]) => call('read', () => store.getMany(keys)),
     getSnapshot: (keys: readonly ItemKey[]) => call('read', () => store.getSnapshot(keys)),
     query: (request: QueryRequest) => call('read', () => store.query(request)),
-    write: (write: Exclude<ItemWrite, { kind: 'check' }>) => call('write', () => store.write(write)),
+    write: (write: SingleWrite) =>
+      call('write', () => (happens(climate.weather.repeatProbability) ? twice(write) : store.write(write))),
     transact: (writes: readonly ItemWrite[]) => call('write', () => store.transact(writes)),
   };
 }
+
+type SingleWrite = Exclude<ItemWrite, { kind: 'check' }>;
 
 /**
  * What DynamoDB allows and SQLite does not do by itself: a transaction's answer takes a moment, during which reads of several
@@ -94,8 +153,14 @@ export function tornReads(random: SeededRandom): StoreFaults {
     plan: (call: StoreCall): StoreFault | null => {
       if (call.method === 'transact') return { delayAfterMs: random.between(0.1, TRANSACTION_MS_MAX) };
       if (call.method === 'getSnapshot' || call.method === 'write' || !random.chance(TORN_PROBABILITY)) return null;
-      const salt = random.hex(4);
-      return { seesBefore: (key) => (fnv1a(`${salt}${key.pk}${key.sk}`) & 1) === 0 };
+      // Drawn when it is first asked for: most reads meet no transaction that is under way.
+      let salt: string | null = null;
+      return {
+        seesBefore: (key) => {
+          salt ??= random.hex(4);
+          return (fnv1a(`${salt}${key.pk}${key.sk}`) & 1) === 0;
+        },
+      };
     },
   };
 }

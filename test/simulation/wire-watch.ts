@@ -1,12 +1,18 @@
-import * as z from 'zod';
 import { stepDownReceiptSchema } from '../../shared/contracts/node/commands.ts';
 import type { DataWatch } from './data-watch.ts';
 import type { MetadataWatch } from './metadata-watch.ts';
 import type { NetworkAnswer, NetworkRequest, SimulatedNetwork } from './network.ts';
 import { CONTROL_PLANE } from './wire.ts';
 
-const shardFieldSchema = z.looseObject({ shard_id: z.string() });
-const epochFieldSchema = z.looseObject({ epoch: z.number() });
+const fieldsOf = (body: string): Readonly<Record<string, unknown>> => JSON.parse(body) as Record<string, unknown>;
+function textOf(value: unknown): string {
+  if (typeof value !== 'string') throw new Error('a message without a shard');
+  return value;
+}
+function numberOf(value: unknown): number {
+  if (typeof value !== 'number') throw new Error('a message without an epoch');
+  return value;
+}
 
 /** Reads off the wire what data nodes promised and served, in the moment in which it left them. */
 export function watchWire(
@@ -43,11 +49,11 @@ function noteAnswer(
     return;
   }
   if (path.startsWith('/data/')) {
-    const { shard_id } = shardFieldSchema.parse(JSON.parse(body));
-    watches.data.servedClient(host, shard_id, epochFieldSchema.parse(JSON.parse(answer.body)).epoch, watches.asked);
+    const { shard_id: shardId } = fieldsOf(body);
+    watches.data.servedClient(host, textOf(shardId), numberOf(fieldsOf(answer.body)['epoch']), watches.asked);
   } else if (path.startsWith('/replication/')) {
-    const request: unknown = JSON.parse(body);
-    watches.data.agreed(host, shardFieldSchema.parse(request).shard_id, epochFieldSchema.parse(request).epoch);
+    const request = fieldsOf(body);
+    watches.data.agreed(host, textOf(request['shard_id']), numberOf(request['epoch']));
   }
 }
 
