@@ -95,6 +95,10 @@ export async function saveOperation(
     updatedAtMs: nowMs,
     steps: [...stored.value.steps, { name: entry.name, atMs: nowMs, detail: entry.detail }].slice(-STEPS_KEPT_MAX),
   };
+  // Accepted after the look at the boundary, before the step read the record itself: it is obeyed when the step is tried again.
+  const isFinal = value.status === 'SUCCEEDED' || (!value.cancellable && stored.value.cancellable);
+  if (isFinal && stored.value.control === 'CANCEL' && !stored.value.undoing)
+    throw new Error(`operation ${value.operationId} was cancelled while a step ran that can't be undone`);
   invariant(
     mayFollow(stored.value.status, value.status),
     `operation ${value.operationId} goes from ${stored.value.status} to ${value.status}`,
