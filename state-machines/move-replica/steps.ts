@@ -123,7 +123,16 @@ const claim: StepFunction = async (deps, input) => {
   const late = replayed(work, 'claim');
   if (late !== null) return late;
   const { shardId } = work.input;
-  const claimed = await claimShard(deps, BY, shardId, { kind: 'CHANGING_REPLICAS', operationId: input.operationId });
+  const { operationId } = input;
+  // A run that comes late must not take the shard again after its operation went on.
+  const claimed = await claimShard(deps, BY, shardId, { kind: 'CHANGING_REPLICAS', operationId }, () => [
+    {
+      kind: 'check',
+      entity: 'operation',
+      id: { operationId },
+      when: [{ kind: 'revision', is: work.operation.revision }],
+    },
+  ]);
   if (!claimed.ok) {
     throwIfContended(claimed.error);
     return giveUp(deps, work, claimed.error);

@@ -39,8 +39,8 @@ export const rollBack: StepFunction = async (deps, input) => {
     await saveOperation(deps, work.operation, { state }, { name: 'roll-back', detail: 'begins' });
     return { next: 'roll-back' };
   }
+  if (work.shard !== null && hasBegunToRemove(work)) return endForward(deps, work);
   if (!owns(work)) return finish(deps, work, []);
-  if (leaving(work).length < work.input.remove.length) return endPartly(deps, work);
   const late = elapsedMs(work, undoSinceMs, nowMs) > UNDO_WAIT_MS;
   const refused = await takeBack(deps, work);
   if (refused.length > 0 && !late) return { next: 'roll-back', wait_seconds: 2 };
@@ -111,23 +111,48 @@ async function finish(deps: Deps, work: Work, kept: readonly Kept[]): Promise<ty
   return DONE;
 }
 
-/** A replica has left already: what was added takes its place, so nothing is taken back. */
-async function endPartly(deps: Deps, work: Work): Promise<typeof DONE> {
+/**
+ * True if a replica has left: what was added takes its place, so nothing is taken back. The phase tells that it was this operation that
+ * took it off; afterwards it may own the shard no more (redriven when it had ended).
+ */
+function hasBegunToRemove(work: Work): boolean {
+  if (isThrough(work)) return true;
+  return work.state.phase === 'remove-replicas' && leaving(work).length < work.input.remove.length;
+}
+
+/** Everything that was to change has changed. */
+const isThrough = ({ state }: Work): boolean => state.phase === 'forget' || state.phase === 'release';
+
+/** Tells the nodes how the shard is now, gives it back, and ends: APPLIED if all is done, else FAILED with what stands. */
+async function endForward(deps: Deps, work: Work): Promise<typeof DONE> {
   const { shard } = work;
+  const left = leaving(work).length;
   if (shard !== null) {
     const gone = work.input.remove.filter((one) => replicaById(shard, one.replicaId) === undefined);
     await announceDescriptors(deps, [shard]);
     await deps.commands.send(gone.map((one) => draftFor('remove_replica', shard, one)));
   }
   await release(deps, work);
-  const error = work.operation.value.error ?? UNFINISHED;
+  const { progress, error } = work.operation.value;
+  const reason = error ?? UNFINISHED;
   await saveOperation(
     deps,
     work.operation,
-    { status: 'FAILED', waitingOn: null, error },
+    left === 0
+      ? {
+          status: 'SUCCEEDED',
+          outcome: 'APPLIED',
+          waitingOn: null,
+          error: null,
+          progress: { ...progress, done: progress.total },
+        }
+      : { status: 'FAILED', waitingOn: null, error: reason },
     {
       name: 'roll-back',
-      detail: `${leaving(work).length} of ${work.input.remove.length} replicas stay: ${error.code}`,
+      detail:
+        left === 0
+          ? `nothing to undo, all is done: ${reason.code}`
+          : `${left} of ${work.input.remove.length} replicas stay: ${reason.code}`,
     },
   );
   return DONE;
