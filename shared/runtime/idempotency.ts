@@ -20,7 +20,7 @@ import { problemAnswer, Refusal } from './problem.ts';
  * already (409 ALREADY_LEADER or the same answer), a second join token beside the one that nobody received. No effect of
  * the use cases behind these calls is worse for being tried twice; the answer may be that refusal instead of the lost one.
  *
- * Answers that ask for a retry (overload, outage, anything with Retry-After) are not kept: a retry must be able to succeed.
+ * Answers that ask for a retry (overload, outage, a lost race, anything with Retry-After) are not kept: a retry must be able to succeed.
  */
 export const IDEMPOTENCY_KEY_HEADER = 'idempotency-key';
 /** Printable ASCII, as in the IETF draft "The Idempotency-Key HTTP Header Field". */
@@ -84,7 +84,9 @@ export async function withIdempotency(
   return answer;
 }
 
-const isFinal = (answer: HttpAnswer): boolean => answer.status < 429 && answer.headers['retry-after'] === undefined;
+/** A race that was lost (409 CONFLICT) asks for the same request again, as overload and outage do. */
+const isFinal = ({ status, headers, body }: HttpAnswer): boolean =>
+  status < 429 && headers['retry-after'] === undefined && (body as { readonly code?: unknown }).code !== 'CONFLICT';
 
 async function claimKey(deps: Deps, request: IdempotentRequest, requestId: string): Promise<Claim> {
   const nowMs = deps.clock.wallMs();
