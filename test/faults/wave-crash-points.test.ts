@@ -1,5 +1,5 @@
 import { crashRun } from '../support/crash-points.ts';
-import type { CrashPoint } from '../support/mortal-world.ts';
+import type { CrashPoint } from '../support/outside-calls.ts';
 import { checkHistory } from '../support/world-checks.ts';
 import { waves } from './scenarios.ts';
 

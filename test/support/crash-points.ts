@@ -1,7 +1,9 @@
 import { withGlobalTimers } from '../simulation/global-timers.ts';
 import { VirtualTime } from '../simulation/virtual-time.ts';
-import { DeathPlan, mortalWorld, NODES } from './mortal-world.ts';
-import type { CrashPoint, MortalWorld } from './mortal-world.ts';
+import { mortalWorld, NODES } from './mortal-world.ts';
+import type { AroundStep, MortalWorld } from './mortal-world.ts';
+import { DeathPlan } from './outside-calls.ts';
+import type { CrashPoint } from './outside-calls.ts';
 import { registered } from './use-case-world.ts';
 
 /**
@@ -64,14 +66,23 @@ export async function crashRun(
   const time = new VirtualTime();
   return withGlobalTimers(time, async () => {
     const plan = new DeathPlan(point);
-    const world = mortalWorld(time, plan, options.stepsAgainAfterMs ?? null);
+    const { stepsAgainAfterMs } = options;
+    const twice: AroundStep = (_task, run) => {
+      // Whatever the second run answers, nobody hears it.
+      time.after(stepsAgainAfterMs ?? 0, () => void run().catch(() => undefined));
+      return run();
+    };
+    const world = mortalWorld(time, {
+      judge: plan.judge,
+      ...(stepsAgainAfterMs === undefined ? {} : { aroundStep: twice }),
+    });
     const problems: string[] = [];
     let ended = false;
     const story = async (): Promise<void> => {
       await registered(world.base, ...NODES);
       world.startNodes();
       await scenario.prepare?.(world);
-      plan.armed = true;
+      world.begin();
       world.startReconciler();
       await scenario.run(world);
       await world.quiet();
@@ -89,6 +100,6 @@ export async function crashRun(
       void world.machines.stop();
       world.base.close();
     }
-    return { point, died: plan.died, calls: plan.calls, problems };
+    return { point, died: plan.died, calls: world.calls(), problems };
   });
 }

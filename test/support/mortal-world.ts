@@ -3,14 +3,15 @@ import { createAslRunner } from '../../local/asl-runner.ts';
 import type { AslRunner } from '../../local/asl-runner.ts';
 import { createAddressBook } from '../../shared/adapters/address-book.ts';
 import { createCommandDispatcher } from '../../shared/adapters/command-dispatcher.ts';
-import type { CommandAck, NodeCommand } from '../../shared/contracts/node/commands.ts';
+import type { CommandAck } from '../../shared/contracts/node/commands.ts';
 import { commandId, nodeId } from '../../shared/domain/ids.ts';
-import { ok } from '../../shared/domain/result.ts';
+import { err, ok } from '../../shared/domain/result.ts';
 import type { Json } from '../../shared/domain/records.ts';
+import { StoreError } from '../../shared/ports.ts';
 import type { Deps, MetadataStore, OperationStarter } from '../../shared/ports.ts';
 import { requestHash, withIdempotency } from '../../shared/runtime/idempotency.ts';
 import { operationStepHandler } from '../../shared/runtime/operation-steps.ts';
-import { problemAnswer, Refusal } from '../../shared/runtime/problem.ts';
+import { faultOf, problemAnswer, Refusal } from '../../shared/runtime/problem.ts';
 import type { HttpAnswer } from '../../shared/runtime/problem.ts';
 import { fixedRuntime } from '../../shared/runtime/runtime.ts';
 import { createDirectory } from '../../shared/store/directory.ts';
@@ -19,18 +20,14 @@ import { createRecords } from '../../shared/store/records.ts';
 import { heartbeat } from '../../shared/usecases/heartbeat.ts';
 import { reconcileOnce } from '../../shared/usecases/reconcile.ts';
 import { stateMachines } from '../../state-machines/registry.ts';
-import type { VirtualTime } from '../simulation/virtual-time.ts';
-import type { SimulatedProcess } from '../simulation/virtual-time.ts';
+import type { StoreCall } from '../../shared/store/faults.ts';
+import type { SimulatedProcess, VirtualTime } from '../simulation/virtual-time.ts';
+import { ObedientNodes } from './obedient-nodes.ts';
+import type { CallFate, Judge } from './outside-calls.ts';
 import { ADMIN, nodePrincipal, useCaseWorld } from './use-case-world.ts';
 import type { UseCaseWorld } from './use-case-world.ts';
 
 /** A control plane of mortal functions: the world of crash-points.ts. */
-
-export interface CrashPoint {
-  /** Counted from 1 over all mortal processes of a run. */
-  readonly call: number;
-  readonly side: 'BEFORE' | 'AFTER';
-}
 
 export interface MortalWorld {
   /** The store and dependencies of a process that nobody kills, for looking. */
@@ -38,10 +35,18 @@ export interface MortalWorld {
   readonly time: VirtualTime;
   readonly machines: AslRunner;
   readonly nodes: readonly number[];
+  /** What nodes were told, and what they hold. */
+  readonly copies: ObedientNodes;
   /** Receipts that nodes gave, for the checker of transitions (E2). */
-  readonly receipts: { shard_id: string; replica_id: string; epoch: number; generation: number }[];
-  /** Runs `work` as an invocation in a new process. Rejects if the process dies. */
-  invoke<T>(name: string, work: (deps: Deps) => Promise<T>): Promise<T>;
+  readonly receipts: ObedientNodes['receipts'];
+  /** Calls of mortal processes since `begin`. */
+  calls(): number;
+  /** From now on calls are counted and judged. */
+  begin(): void;
+  /** From now on, for so long, no node answers or beats; commands wait in the mailboxes. */
+  silenceNodes(forMs: number): void;
+  /** Runs `work` as an invocation in a new process. Rejects if the process dies. `judge` is asked about its calls before the world's own. */
+  invoke<T>(name: string, work: (deps: Deps) => Promise<T>, judge?: Judge): Promise<T>;
   /** Sends a request under an idempotency key until it gets a final answer, as a careful client does. */
   request<I>(
     name: string,
@@ -51,9 +56,36 @@ export interface MortalWorld {
   ): Promise<HttpAnswer>;
   /** Nodes read their mailboxes to the end, as at the next mail: commands of senders that died arrive late, and change nothing. */
   deliverLateMail(): Promise<void>;
+  /** Waits some beats of the nodes: what is under way arrives. */
+  quiet(): Promise<void>;
   /** Waits, looking every LOOK_MS of virtual time. */
   until(holds: () => Promise<boolean>): Promise<void>;
 }
+/** What a task hands to a step (functions/operation-step.ts). */
+export interface StepTask {
+  readonly operation_id: string;
+  readonly step: string;
+  readonly task_token?: string;
+  readonly execution_arn: string;
+}
+export type StepAnswer = Awaited<ReturnType<ReturnType<typeof operationStepHandler>>>;
+/** Comes before each invocation of a step; `run` invokes it, each time in a process of its own. */
+export type AroundStep = (task: StepTask, run: (judge?: Judge) => Promise<StepAnswer>) => Promise<StepAnswer>;
+
+export interface MortalOptions {
+  /** What becomes of calls, once `begin` was called. */
+  readonly judge?: Judge;
+  readonly aroundStep?: AroundStep;
+  /** Notes where calls come from, for `judge`; slow. */
+  readonly traced?: boolean;
+}
+
+/** Frames of a traced call: deep enough to reach the step or the use case from the store. */
+const FRAMES_MAX = 30;
+
+/** Methods of ports that change nothing. */
+const READS: ReadonlySet<string> = new Set(['get', 'getMany', 'getSnapshot', 'query', 'isRunning']);
+type Call = <T>(process: SimulatedProcess, what: string, run: () => Promise<T>, store?: StoreCall) => Promise<T>;
 type Failed = { ok: false; error: Parameters<typeof problemAnswer>[0] };
 
 /** Milliseconds that a call to the outside takes each way. */
@@ -81,65 +113,89 @@ const definitions = new Map<string, unknown>(
   }),
 );
 
-/** At which call a process dies. */
-export class DeathPlan {
-  readonly point: CrashPoint | null;
-  armed = false;
-  died: string | null = null;
-  calls = 0;
-  constructor(point: CrashPoint | null) {
-    this.point = point;
-  }
-  next(): number {
-    return this.armed ? ++this.calls : 0;
-  }
-  dies(call: number, side: CrashPoint['side'], what: string): boolean {
-    if (this.died !== null || this.point === null || call !== this.point.call || side !== this.point.side) return false;
-    this.died = what;
-    return true;
-  }
-}
-
-/** `stepsAgainAfterMs`: every step is invoked a second time that much later, beside the first or after it; null: once. */
-export function mortalWorld(time: VirtualTime, plan: DeathPlan, stepsAgainAfterMs: number | null = null) {
+/** Nothing is judged before `begin`: the scenario's set-up is undisturbed. */
+export function mortalWorld(time: VirtualTime, { judge: ofWorld, aroundStep, traced = false }: MortalOptions = {}) {
   const main = time.processEnvironment({ name: 'immortal' });
   const base = useCaseWorld({ clock: main.clock, timers: main.timers });
-  const receipts: MortalWorld['receipts'] = [];
+  const copies = new ObedientNodes(() => base.committed.length);
   const deaths = new Map<SimulatedProcess, () => void>();
+  const judges = new Map<SimulatedProcess, Judge>();
+  const effects = new Map<SimulatedProcess, number>();
   let processes = 0;
+  let begun = false;
+  let calls = 0;
+  let silentUntilMs = 0;
+  const areSilent = (): boolean => time.nowMs() < silentUntilMs;
+
+  const fateOf = (
+    process: SimulatedProcess,
+    what: string,
+    store: StoreCall | null,
+    stack: string | null,
+  ): CallFate | null => {
+    const kind = READS.has(what.split(' ')[0] ?? '') ? 'READ' : 'EFFECT';
+    if (kind === 'EFFECT') effects.set(process, (effects.get(process) ?? 0) + 1);
+    const number = begun ? ++calls : 0;
+    const call = {
+      process: process.name,
+      what,
+      kind,
+      number,
+      effects: effects.get(process) ?? 0,
+      store,
+      stack,
+    } as const;
+    return judges.get(process)?.(call) ?? (begun ? (ofWorld?.(call) ?? null) : null);
+  };
 
   /** A call of a process to the outside: it takes effect on the way, and its answer comes back into the process. */
-  const remote = <T>(process: SimulatedProcess, what: string, run: () => Promise<T>): Promise<T> =>
+  const remote: Call = (process, what, run, store) =>
     new Promise((resolve, reject) => {
-      time.after(CALL_MS, () => {
-        const call = plan.next();
-        const die = (side: CrashPoint['side']): boolean => {
-          if (process.state() === 'DEAD' || !plan.dies(call, side, `${process.name} ${what}`)) return false;
+      const stack = traced ? stackNow() : null;
+      const fail = (error: unknown): void => {
+        const failure = error instanceof Error ? error : new Error(String(error));
+        process.deliver(CALL_MS, () => reject(failure));
+      };
+      const arrive = async (): Promise<void> => {
+        const fate = fateOf(process, what, store ?? null, stack);
+        const dies = (side: 'BEFORE' | 'AFTER'): boolean => {
+          if (process.state() === 'DEAD' || fate?.dies !== side) return false;
           process.kill();
           deaths.get(process)?.();
           return true;
         };
-        if (die('BEFORE')) return;
-        run().then(
-          (value) => {
-            if (!die('AFTER')) process.deliver(CALL_MS, () => resolve(value));
-          },
-          (error: unknown) => {
-            const failure = error instanceof Error ? error : new Error(String(error));
-            process.deliver(CALL_MS, () => reject(failure));
-          },
-        );
-      });
+        if (fate?.frozenUntil !== undefined) {
+          process.pause();
+          await fate.frozenUntil;
+          process.resume();
+        }
+        if (dies('BEFORE')) return;
+        await fate?.first?.();
+        if (fate?.throws?.side === 'BEFORE') throw fate.throws.error;
+        const value = await run();
+        if (dies('AFTER')) return;
+        await fate?.then?.();
+        if (fate?.throws?.side === 'AFTER') throw fate.throws.error;
+        process.deliver(CALL_MS, () => resolve(value));
+      };
+      time.after(CALL_MS, () => void arrive().catch(fail));
     });
 
-  const depsOf = (process: SimulatedProcess, call: typeof remote): Deps => {
+  const depsOf = (process: SimulatedProcess, call: Call): Deps => {
+    const { store: real } = base;
     const store: MetadataStore = {
-      get: (key) => call(process, 'get', () => base.store.get(key)),
-      getMany: (keys) => call(process, 'getMany', () => base.store.getMany(keys)),
-      getSnapshot: (keys) => call(process, 'getSnapshot', () => base.store.getSnapshot(keys)),
-      query: (request) => call(process, 'query', () => base.store.query(request)),
-      write: (write) => call(process, `${write.kind} ${write.key.pk}`, () => base.store.write(write)),
-      transact: (writes) => call(process, `transact ${writes[0]?.key.pk ?? ''}`, () => base.store.transact(writes)),
+      get: (key) => call(process, 'get', () => real.get(key), { method: 'get', keys: [key] }),
+      getMany: (keys) => call(process, 'getMany', () => real.getMany(keys), { method: 'getMany', keys }),
+      getSnapshot: (keys) =>
+        call(process, 'getSnapshot', () => real.getSnapshot(keys), { method: 'getSnapshot', keys }),
+      query: (request) => call(process, 'query', () => real.query(request), { method: 'query', request }),
+      write: (write) =>
+        call(process, `${write.kind} ${write.key.pk}`, () => real.write(write), { method: 'write', writes: [write] }),
+      transact: (writes) =>
+        call(process, `transact ${writes[0]?.key.pk ?? ''}`, () => real.transact(writes), {
+          method: 'transact',
+          writes,
+        }),
     };
     const { clock, timers } = process;
     const { random, log, settings, tokens } = base.deps;
@@ -153,7 +209,13 @@ export function mortalWorld(time: VirtualTime, plan: DeathPlan, stepsAgainAfterM
     const addresses = createAddressBook({ records });
     const nodes = {
       push: (node: { nodeId: string }, commands: readonly Json[]) =>
-        call(process, `push to ${node.nodeId}`, () => Promise.resolve(ok(commands.map((one) => obey(one))))),
+        call(process, `push to ${node.nodeId}`, () =>
+          Promise.resolve(
+            areSilent()
+              ? err({ code: 'NODE_UNREACHABLE' as const, message: 'silent' })
+              : ok(commands.map((one) => copies.obey(one))),
+          ),
+        ),
     };
     const commands = createCommandDispatcher({
       records,
@@ -183,20 +245,9 @@ export function mortalWorld(time: VirtualTime, plan: DeathPlan, stepsAgainAfterM
     };
   };
 
-  /** A node does at once what it is told. */
-  const obey = (command: Json): Json => {
-    const { command_id, type, shard_id, replica_id, epoch, generation } = command as unknown as NodeCommand;
-    const given = { shard_id, replica_id, epoch, generation };
-    // A sealed log does not grow: the same end however often it is asked for (S2).
-    const sealed = { ...given, sealed: { epoch, seq: 10 * epoch } };
-    const receipt = type === 'step_down' ? given : type === 'seal_merge' ? sealed : null;
-    if (receipt !== null) receipts.push(receipt);
-    const ack: CommandAck = { command_id, outcome: 'DONE', code: null, message: null, receipt };
-    return ack;
-  };
-
-  const invoke: MortalWorld['invoke'] = (name, work) => {
+  const invoke: MortalWorld['invoke'] = (name, work, judge) => {
     const process = time.processEnvironment({ name: `${name}-${++processes}` });
+    if (judge !== undefined) judges.set(process, judge);
     return new Promise((resolve, reject) => {
       deaths.set(process, () => time.after(CALL_MS, () => reject(new FunctionDied(`${process.name} died`))));
       process.deliver(0, () => {
@@ -209,19 +260,14 @@ export function mortalWorld(time: VirtualTime, plan: DeathPlan, stepsAgainAfterM
     });
   };
 
-  const runStep = (task: unknown) =>
-    invoke('operation-step', (deps) => operationStepHandler(fixedRuntime({ deps, answers: 'checked' }))(task));
+  const runStep = (task: unknown, judge?: Judge) =>
+    invoke('operation-step', (deps) => operationStepHandler(fixedRuntime({ deps, answers: 'checked' }))(task), judge);
   const machines = createAslRunner({
     definitions,
     random: base.random,
     log: base.log,
-    step: (task) => {
-      if (stepsAgainAfterMs !== null) {
-        // Whatever the second run answers, nobody hears it.
-        time.after(stepsAgainAfterMs, () => void runStep(task).catch(() => undefined));
-      }
-      return runStep(task);
-    },
+    step: (task) =>
+      aroundStep === undefined ? runStep(task) : aroundStep(task as StepTask, (judge) => runStep(task, judge)),
   });
 
   const immortal = depsOf(main, (_process, _what, run) => run());
@@ -229,6 +275,7 @@ export function mortalWorld(time: VirtualTime, plan: DeathPlan, stepsAgainAfterM
     let mailSeen = 0;
     let acks: CommandAck[] = [];
     for (let sequence = 1; ; sequence++) {
+      while (areSilent()) await main.timers.sleep(NODE_BEAT_MS);
       const answer = await heartbeat(immortal, nodePrincipal(node), {
         params: { node_id: `node-${node}` },
         query: {},
@@ -242,7 +289,7 @@ export function mortalWorld(time: VirtualTime, plan: DeathPlan, stepsAgainAfterM
         },
       });
       if (answer.ok) {
-        acks = answer.value.commands.map((command) => obey(command as unknown as Json) as unknown as CommandAck);
+        acks = answer.value.commands.map((command) => copies.obey(command as unknown as Json) as unknown as CommandAck);
         // A page may leave commands behind; only an answer without any says that all mail was seen.
         if (acks.length === 0) mailSeen = answer.value.mail;
       }
@@ -256,7 +303,15 @@ export function mortalWorld(time: VirtualTime, plan: DeathPlan, stepsAgainAfterM
     time,
     machines,
     nodes: NODES,
-    receipts,
+    copies,
+    receipts: copies.receipts,
+    calls: () => calls,
+    begin: () => {
+      begun = true;
+    },
+    silenceNodes: (forMs) => {
+      silentUntilMs = time.nowMs() + forMs;
+    },
     invoke,
     request: async (name, key, input, useCase) => {
       for (;;) {
@@ -274,6 +329,7 @@ export function mortalWorld(time: VirtualTime, plan: DeathPlan, stepsAgainAfterM
         ).catch((error: unknown) => {
           if (error instanceof Refusal) return problemAnswer(error.fault, 'req-1');
           if (error instanceof FunctionDied) return null; // a 502 of the gateway
+          if (error instanceof StoreError) return problemAnswer(faultOf(error), 'req-1');
           throw error;
         });
         if (answer !== null && answer.status < 500 && answer.headers['retry-after'] === undefined) return answer;
@@ -281,10 +337,10 @@ export function mortalWorld(time: VirtualTime, plan: DeathPlan, stepsAgainAfterM
       }
     },
     deliverLateMail: async () => {
-      for (const node of NODES) {
-        const id = nodeId(`node-${node}`);
+      const nodes = await base.records.query('node', { partition: {}, order: 'forward', limit: 100 });
+      for (const { nodeId: id } of nodes.items.map(({ value }) => value)) {
         for (const command of await immortal.commands.pending(id, MAIL_MAX)) {
-          const { command_id, ...ack } = obey(command) as unknown as CommandAck;
+          const { command_id, ...ack } = copies.obey(command) as unknown as CommandAck;
           await immortal.commands.acknowledge(id, { commandId: commandId(command_id), ...ack });
         }
       }
@@ -308,4 +364,12 @@ export function mortalWorld(time: VirtualTime, plan: DeathPlan, stepsAgainAfterM
     },
     quiet: () => main.timers.sleep(3 * NODE_BEAT_MS),
   } satisfies MortalWorld & Record<string, unknown>;
+}
+
+function stackNow(): string {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = FRAMES_MAX;
+  const { stack = '' } = new Error('here');
+  Error.stackTraceLimit = limit;
+  return stack;
 }

@@ -1,0 +1,87 @@
+import { execFileSync } from 'node:child_process';
+import { parseArgs } from 'node:util';
+import { STORE_FAULTS } from './faults.ts';
+import type { StoreFaultKind } from './faults.ts';
+import { distinctCalls, runBoundary } from './run.ts';
+import type { BoundaryRun } from './run.ts';
+import { callSites } from './sites.ts';
+import { stories } from './stories.ts';
+import type { Story } from './stories.ts';
+
+/**
+ * `npm run store-faults -- [--story NAME] [--call N --fault KIND] [--all] [--every N --from K] [--json]`: every call of the store that operations
+ * and requests make, found by running them, with everything that can go wrong with it. `--all`: also calls from places that a call before
+ * came from. Exit status 1 if a run is violated.
+ */
+const { values } = parseArgs({
+  options: {
+    story: { type: 'string' },
+    call: { type: 'string' },
+    fault: { type: 'string' },
+    all: { type: 'boolean', default: false },
+    every: { type: 'string', default: '1' },
+    from: { type: 'string', default: '0' },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+const print = (line: string): void => void (values.json ? process.stderr : process.stdout).write(`${line}\n`);
+const startedMs = performance.now();
+const sites = callSites();
+const exercised = new Set<string>();
+const totals = { stories: 0, calls: 0, runs: 0, unmet: 0, violations: 0 };
+let index = 0;
+
+function take(story: Story, { target, problems }: BoundaryRun, what: string): void {
+  if (problems.length === 0) return;
+  totals.violations++;
+  const where = target === null ? 'undisturbed' : `--call ${target.call} --fault ${target.fault} (${what})`;
+  print(`VIOLATED --story '${story.name}' ${where}`);
+  for (const problem of problems) print(`    ${problem.slice(0, 600)}`);
+}
+
+for (const story of stories().filter(({ name }) => values.story === undefined || name === values.story)) {
+  totals.stories++;
+  const undisturbed = await runBoundary(story, null);
+  take(story, undisturbed, '');
+  for (const { callers } of undisturbed.seen) for (const site of callers) if (sites.has(site)) exercised.add(site);
+  const before = totals.violations;
+  const calls = values.all ? undisturbed.seen : distinctCalls(undisturbed.seen);
+  totals.calls += calls.length;
+  for (const { number, kinds, what, callers } of calls)
+    for (const fault of kinds) {
+      if (values.call !== undefined && number !== Number(values.call)) continue;
+      if (values.fault !== undefined && fault !== (values.fault as StoreFaultKind)) continue;
+      if (index++ % Number(values.every) !== Number(values.from)) continue;
+      const run = await runBoundary(story, { call: number, fault });
+      totals.runs++;
+      if (!run.met) totals.unmet++;
+      take(story, run, `${what} from ${callers[0] ?? '?'}`);
+    }
+  print(
+    `${story.name}: ${undisturbed.seen.length} calls, ${calls.length} distinct, ${totals.violations - before} violations`,
+  );
+}
+
+const unexercised = [...sites].filter((site) => !exercised.has(site)).sort();
+if (values.story === undefined) for (const site of unexercised) print(`not exercised: ${site}`);
+const summary = {
+  name: 'store-faults',
+  commit: commit(),
+  pass: totals.violations === 0,
+  call_sites: sites.size,
+  call_sites_exercised: exercised.size,
+  faults: Object.keys(STORE_FAULTS).length,
+  ...totals,
+  seconds: Math.round((performance.now() - startedMs) / 100) / 10,
+};
+process.stdout.write(`${JSON.stringify(summary, null, values.json ? undefined : 2)}\n`);
+process.exitCode = totals.violations === 0 ? 0 : 1;
+
+function commit(): string {
+  try {
+    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
+  } catch {
+    return 'unknown';
+  }
+}
