@@ -59,3 +59,16 @@ describe.each<['fast' | 'standard']>([['fast'], ['standard']])('with push off, p
     SEED_MS_MAX,
   );
 });
+
+/** Seeds in which two shards merge: their seals come by reports, and the nodes learn of the merge by looking for it (S2). */
+const MERGING_SEEDS = [2, 4];
+
+test.each(MERGING_SEEDS)(
+  'with push off, an operator changes the structure under faults, seed %i',
+  async (seed) => {
+    const result = await simulate({ seed, minutes: 1.5, pushToNodes: false, operated: true, relayed: false });
+    expect(result.problems).toEqual([]);
+    expect(result.counts['merges']).toBeGreaterThan(0);
+  },
+  SEED_MS_MAX,
+);
