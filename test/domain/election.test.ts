@@ -187,8 +187,21 @@ describe('whom an election chooses', () => {
     };
     expect(statuses(back(1), fenced(2), aLease(3))).toBe('IN_SYNC OFFLINE IN_SYNC IN_SYNC');
     expect(statuses(fenced(1), back(2), aLease(3))).toBe('OFFLINE IN_SYNC IN_SYNC IN_SYNC');
-    const wiped = { ...back(1), storeUuid: storeUuid('store-new') };
-    expect(statuses(wiped, back(2), aLease(3))).toBe('OFFLINE IN_SYNC IN_SYNC IN_SYNC');
+    const wiped = (node: number): LivenessRecord => ({ ...back(node), storeUuid: storeUuid('store-new') });
+    expect(statuses(wiped(1), back(2), aLease(3))).toBe('OFFLINE IN_SYNC IN_SYNC IN_SYNC');
+    expect(statuses(back(1), wiped(2), aLease(3))).toBe('IN_SYNC OFFLINE IN_SYNC IN_SYNC');
+  });
+
+  test('all fenced entries leave where min_in_sync allows, and no other does', () => {
+    const shard = aShard({ replicas: [aReplica(1), aReplica(2), aReplica(3), aReplica(4)], minInSync: 1 });
+    const elected = electLeader(shard, view(fenced(1), back(2), aLease(3), aLease(4)), calmly);
+    expect(elected.ok && drawn(elected.value.shard)).toBe(
+      'node-3 2/2: node-1 OFFLINE 1, node-2 OFFLINE 1, node-3 IN_SYNC 1, node-4 IN_SYNC 1',
+    );
+    const two = electLeader({ ...shard, minInSync: 2 }, view(fenced(1), back(2), aLease(3), aLease(4)), calmly);
+    expect(two.ok && drawn(two.value.shard)).toBe(
+      'node-3 2/2: node-1 OFFLINE 1, node-2 OFFLINE 1, node-3 IN_SYNC 1, node-4 IN_SYNC 1',
+    );
   });
 
   test('an entry of an unknown node is not fenced: it stays listed', () => {
@@ -272,9 +285,9 @@ describe('election of the void after a loss of power (E4)', () => {
   });
 
   test('refused while one entry could be elected in the ordinary way, or the leader is not fenced', () => {
-    expect(electFromVoid(aShard(), view(fenced(1), back(2), aLease(3)), proof(), 42)).toMatchObject({
+    expect(electFromVoid(aShard(), view(fenced(1), back(2), aLease(3)), proof(), 42)).toEqual({
       ok: false,
-      error: { code: 'NO_CANDIDATE', allVoid: false },
+      error: { code: 'NO_CANDIDATE', allVoid: false, rejected: [] },
     });
     expect(electFromVoid(aShard(), view(aLease(1), back(2), back(3)), proof(), 42)).toMatchObject({
       ok: false,

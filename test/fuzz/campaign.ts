@@ -125,7 +125,9 @@ class Campaign {
     if (this.keyed.length > 0 && random.chance(REPEAT_RATE)) await this.repeat(random.pick(this.keyed));
     else {
       const planned = this.followUps.length > 0 && random.chance(FOLLOW_RATE);
-      const follow = planned ? this.followUps.splice(random.below(this.followUps.length), 1)[0] : undefined;
+      // Mostly the newest plan; an older one may be out of date.
+      const at = random.chance(0.7) ? this.followUps.length - 1 : random.below(this.followUps.length);
+      const follow = planned ? this.followUps.splice(at, 1)[0] : undefined;
       const parts = { world, knowledge: this.knowledge, tokens: this.tokens, random };
       const request = await drawRequest(parts, follow?.name ?? this.chooseCall(), follow?.values);
       await this.send(request);

@@ -1,5 +1,7 @@
+import { planRebalance } from '../../shared/domain/rebalance/plan.ts';
 import { rebalanceShards } from '../../shared/usecases/rebalance.ts';
 import { addBytes } from '../../shared/domain/rebalance/bytes.ts';
+import { node as planNode, shard as planShard, snapshotOf } from '../domain/rebalance/cluster.ts';
 import { apiWorld } from '../functions/world.ts';
 import type { Answer, ApiWorld, RegisteredNode } from '../functions/world.ts';
 import { registered, useCaseWorld } from '../support/use-case-world.ts';
@@ -82,6 +84,21 @@ test('a replica that claims the last epoch there is (was: its shard could never 
 test('sums of what nodes tell stay numbers that an answer may hold (was: 500 of drains and rebalances)', () => {
   expect(addBytes(2, 3)).toBe(5);
   expect(addBytes(2 ** 52, 2 ** 53)).toBe(Number.MAX_SAFE_INTEGER);
+});
+
+test('a node whose fair share is next to nothing (was: 500, no store holds such a ratio exactly)', () => {
+  const huge = { bytes: 2 ** 50 };
+  const plan = planRebalance(
+    snapshotOf({
+      nodes: [planNode('a1', 'a', { state: 'AWAY' }), planNode('a2', 'a'), planNode('b1', 'b', { weight: 100 })],
+      shards: [
+        planShard('s0', ['a1', 'a2'], huge),
+        planShard('s1', ['b1', 'a2'], { bytes: 1 }),
+        planShard('s2', ['a1', 'a2'], huge),
+      ],
+    }),
+  );
+  expect(plan.summary.before.bytes?.most).toBe(1e6);
 });
 
 test('a plan that is out of date (was: its parts stayed in the store for good)', async () => {

@@ -69,6 +69,7 @@ export class Knowledge {
     this.shards.delete(id);
     this.tables.delete(id);
     this.operations.delete(id);
+    this.recovered.delete(id);
   }
 
   cursorOf(name: CallName, random: SeededRandom): string | undefined {
@@ -89,8 +90,12 @@ export class Knowledge {
       const { operation_id } = value;
       keep(this.operations, operation_id, { operation_id, type: 'unknown', status: 'PENDING' });
     }
-    if ('min_in_sync' in value && 'started_by' in value)
-      keep(this.recovered, String(value['shard_id']), String(value['shard_id']));
+    const listed = value['recovered'];
+    const recovered = 'started_by' in value ? [value] : Array.isArray(listed) ? (listed as readonly object[]) : [];
+    for (const shard of recovered) {
+      const { shard_id } = shard as { shard_id?: string };
+      if (shard_id !== undefined) keep(this.recovered, shard_id, shard_id);
+    }
     for (const [field, text] of Object.entries(value)) {
       if (typeof text !== 'string') continue;
       if (field === 'next_cursor') keep(groupOf(this.cursors, name), text, true);

@@ -9,7 +9,7 @@ const CHANGE_RATE = 1 / 150;
 /** Nodes that live, below which new ones join. */
 const LIVING_MIN = 7;
 const STOPPED_MAX = 2;
-const QUORUM_LOSS_RATE = 0.08;
+const QUORUM_LOSS_RATE = 0.12;
 
 export async function changeWeather(world: FuzzWorld, knowledge: Knowledge, random: SeededRandom): Promise<void> {
   const draw = random.next();
@@ -46,14 +46,15 @@ export async function changeWeather(world: FuzzWorld, knowledge: Knowledge, rand
   }
 }
 
-/** All but one of a shard's nodes stop for minutes: only an operator can help (E4). */
+/** All but one of a shard's nodes stop for minutes, its leader's among them: only an operator can help (E4). */
 function loseQuorum(world: FuzzWorld, knowledge: Knowledge, random: SeededRandom): void {
   const shards = [...knowledge.shards.values()].filter((shard) => shard.replica_details.length === 3);
   if (shards.length === 0) return;
-  const { leader } = random.pick(shards);
-  for (const { node_id } of random.pick(shards).replica_details.slice(0, 2)) {
-    const node = world.puppets.byId.get(node_id) ?? world.puppets.byId.get(leader);
-    if (node === undefined) continue;
+  const { replica_details: replicas } = random.pick(shards);
+  const survivor = random.pick(replicas.filter(({ is_leader }) => !is_leader));
+  for (const { node_id } of replicas) {
+    const node = world.puppets.byId.get(node_id);
+    if (node === undefined || node_id === survivor.node_id) continue;
     world.puppets.setMood(node, 'STOPPED', random.between(60_000, 180_000));
     node.credential = null;
   }

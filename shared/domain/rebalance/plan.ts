@@ -105,6 +105,9 @@ function finish(state: PlanState, draft: PlanDraft, before: Spread, zoneViolatio
   };
 }
 
+/** Shares of a fair share that are told apart: a node may tell any load of itself, and a plan is stored with its figures. */
+const LEVEL_MAX = 1e6;
+
 function spread(state: PlanState): Spread {
   const found: Partial<Record<Dimension, { least: number; most: number }>> = {};
   for (const [d, dimension] of DIMENSIONS.entries()) {
@@ -112,7 +115,7 @@ function spread(state: PlanState): Spread {
     let most = -Infinity;
     for (let node = 0; node < state.snapshot.nodes.length; node++) {
       if ((state.inverse[node * WIDTH + d] as number) === 0) continue;
-      const level = 1 + state.deviation(node, d);
+      const level = Math.min(LEVEL_MAX, 1 + state.deviation(node, d));
       least = Math.min(least, level);
       most = Math.max(most, level);
     }
