@@ -1,12 +1,13 @@
 /*
- * A table's directory: two pages of shard descriptors, a page split, a shard split and elections at once (S1, S4, I-1, I-3). Keys are 0 .. 3. Shard 0
- * is [0, 2), shard 1 is [2, 4); shard 1 is split at 3, its child is shard 2. Page 0 holds all of them; the page split moves what starts at 2 or above.
+ * A table's directory: two pages of shard descriptors; a page split, a shard split, an append and elections at once (S1, S4, I-1, I-2, I-3). Keys are
+ * 0 .. 3. Shard 0 is [0, 1), shard 1 is [1, 3) and is split at 2, its child is shard 2; shard 3, [3, 4), is appended while the table is created. Page 0
+ * holds all at first; the page split moves what starts at 1 or above to page 1.
  * Each change reads first and commits later under conditions; a revision is a number that every write of an item raises.
  */
 #ifndef EPOCHS
-#define EPOCHS 4
+#define EPOCHS 3
 #endif
-#define S 3
+#define S 4
 #define ITEM(p, s) ((p) * S + (s))
 #define CHECK(invariant, holds) if :: (holds) :: else -> printf("BROKEN %e\n", invariant); assert(false) fi
 #ifdef BREADTH
@@ -26,11 +27,15 @@ byte ep[S]; byte erev[S]; byte eold[S]; byte eend[S];                           
 byte pg; byte prev[S]; byte pval[S]; byte pend[S]; byte pcount;                 /* page split: 1 + generation of the header; revisions (0: not moved) */
 byte sp; byte srev; byte sval; byte sgen; byte shigh; byte scount; bit half;    /* shard split: 1 + page, parent's revision and epoch, header */
 
+/* append of shard 3: 1 + page, header */
+byte ap; byte agen; byte acount;
+
 /* Watched: the last epoch given to each shard. */
 byte given[S];
+byte made = 3;              /* the table reaches up to here */
 SCRATCH byte i; SCRATCH byte k; SCRATCH byte at;
 
-#define START(s) (s == 0 -> 0 : (s == 1 -> 2 : 3))
+#define START(s) (s)
 #define IS_IN(p, s) (end[ITEM(p, s)] != 0)
 
 /* I-1: each page covers its bounds without gap or overlap, and the pages cover all keys. I-3: no election is undone. */
@@ -46,8 +51,8 @@ inline tiling() {
       fi
     }
   }
-  CHECK(I1, at == 4);
-  for (i : 0 .. 1) { CHECK(I2, count[i] == IS_IN(i, 0) + IS_IN(i, 1) + IS_IN(i, 2)) };
+  CHECK(I1, at == made);
+  for (i : 0 .. 1) { CHECK(I2, count[i] == IS_IN(i, 0) + IS_IN(i, 1) + IS_IN(i, 2) + IS_IN(i, 3)) };
   skip
 }
 
@@ -88,10 +93,10 @@ inline move(s) {
   fi
 }
 #define PAGE_SPLIT \
-  :: d_step { pg == 0 && high[0] == 4 -> printf("MSC: page split reads\n"); pg = gen[0] + 1; pcount = 0; readMoved(1); readMoved(2) } \
-  :: d_step { pg != 0 && PAGE_SAME && MOVED_SAME(1) && MOVED_SAME(2) && ABSENT(1) && ABSENT(2) && PAGE_ONCE -> printf("MSC: page split\n"); \
-     low[1] = 2; high[1] = 4; high[0] = 2; gen[0] = gen[0] + 1; count[0] = count[0] - pcount; move(1); move(2); pg = 0; pcount = 0; tiling() } \
-  :: d_step { pg != 0 -> printf("MSC: page split is given up\n"); pg = 0; pcount = 0; for (i : 1 .. 2) { prev[i] = 0; pval[i] = 0; pend[i] = 0 }; skip }
+  :: d_step { pg == 0 && high[0] == 4 -> printf("MSC: page split reads\n"); pg = gen[0] + 1; pcount = 0; readMoved(1); readMoved(2); readMoved(3); skip } \
+  :: d_step { pg != 0 && PAGE_SAME && MOVED_SAME(1) && MOVED_SAME(2) && MOVED_SAME(3) && ABSENT(1) && ABSENT(2) && ABSENT(3) && PAGE_ONCE -> printf("MSC: page split\n"); \
+     low[1] = 1; high[1] = 4; high[0] = 1; gen[0] = gen[0] + 1; gen[1] = 1; count[0] = count[0] - pcount; move(1); move(2); move(3); pg = 0; pcount = 0; tiling() } \
+  :: d_step { pg != 0 -> printf("MSC: page split is given up\n"); pg = 0; pcount = 0; for (i : 1 .. 3) { prev[i] = 0; pval[i] = 0; pend[i] = 0 }; skip }
 #ifdef NO_S4_HEADER
 #define PAGE_ONCE (high[0] == 4)
 #else
@@ -104,7 +109,7 @@ inline move(s) {
 #define HEADER_SAME(p) (gen[p] == sgen)
 #endif
 #ifdef NO_S1_REVISION
-#define PARENT_SAME(p) (IS_IN(p, 1) && end[ITEM(p, 1)] == 4)
+#define PARENT_SAME(p) (IS_IN(p, 1) && end[ITEM(p, 1)] == 3)
 #else
 #define PARENT_SAME(p) (IS_IN(p, 1) && rev[ITEM(p, 1)] == srev)
 #endif
@@ -114,9 +119,9 @@ inline move(s) {
 #define CHILD_ABSENT (!IS_IN(0, 2) && !IS_IN(1, 2))
 #endif
 inline readParent(p) { sp = p + 1; srev = rev[ITEM(p, 1)]; sval = epoch[ITEM(p, 1)]; sgen = gen[p]; shigh = high[p]; scount = count[p] }
-inline shrinkParent(p) { end[ITEM(p, 1)] = 3; epoch[ITEM(p, 1)] = sval; rev[ITEM(p, 1)] = rev[ITEM(p, 1)] + 1 }
+inline shrinkParent(p) { end[ITEM(p, 1)] = 2; epoch[ITEM(p, 1)] = sval; rev[ITEM(p, 1)] = rev[ITEM(p, 1)] + 1 }
 inline putChild(p) {
-  end[ITEM(p, 2)] = 4; epoch[ITEM(p, 2)] = sval + 1; rev[ITEM(p, 2)] = 1;
+  end[ITEM(p, 2)] = 3; epoch[ITEM(p, 2)] = sval + 1; rev[ITEM(p, 2)] = 1;
   CHECK(I3, given[2] < sval + 1); given[2] = sval + 1;
   high[p] = shigh; count[p] = scount + 1; gen[p] = gen[p] + 1
 }
@@ -136,14 +141,27 @@ inline splitDone() { sp = 0; srev = 0; sval = 0; sgen = 0; shigh = 0; scount = 0
   :: d_step { sp == 0 && IS_IN(1, 1) && END_OPEN(1) -> printf("MSC: shard split reads page 1\n"); readParent(1) } \
   SPLIT_COMMIT(0) SPLIT_COMMIT(1) \
   :: d_step { sp != 0 -> printf("MSC: shard split is given up\n"); splitDone() }
-#define END_OPEN(p) (end[ITEM(p, 1)] == 4)
+#define END_OPEN(p) (end[ITEM(p, 1)] == 3)
+
+/* The last page takes the shard; its header is raised. */
+#ifdef NO_S4_APPEND
+#define LAST_PAGE(p) 1
+#else
+#define LAST_PAGE(p) (gen[p] == agen)
+#endif
+#define APPEND(p) \
+  :: d_step { ap == 0 && made == 3 && gen[p] != 0 && high[p] == 4 -> printf("MSC: append reads page %d\n", p); ap = p + 1; agen = gen[p]; acount = count[p] } \
+  :: d_step { ap == p + 1 && made == 3 && LAST_PAGE(p) -> printf("MSC: append to page %d\n", p); \
+     end[ITEM(p, 3)] = 4; epoch[ITEM(p, 3)] = 1; rev[ITEM(p, 3)] = 1; given[3] = 1; count[p] = acount + 1; gen[p] = gen[p] + 1; made = 4; ap = 0; agen = 0; acount = 0; tiling() } \
+  :: d_step { ap == p + 1 -> printf("MSC: append is given up\n"); ap = 0; agen = 0; acount = 0 }
 
 active proctype store() {
-  d_step { end[ITEM(0, 0)] = 2; end[ITEM(0, 1)] = 4; for (i : 0 .. 1) { epoch[ITEM(0, i)] = 1; rev[ITEM(0, i)] = 1; given[i] = 1 };
+  d_step { end[ITEM(0, 0)] = 1; end[ITEM(0, 1)] = 3; for (i : 0 .. 1) { epoch[ITEM(0, i)] = 1; rev[ITEM(0, i)] = 1; given[i] = 1 };
     high[0] = 4; count[0] = 2; gen[0] = 1 };
   do
-  ELECTION(0) ELECTION(1) ELECTION(2)
+  ELECTION(0) ELECTION(1) ELECTION(2) ELECTION(3)
   PAGE_SPLIT
   SHARD_SPLIT
+  APPEND(0) APPEND(1)
   od
 }

@@ -120,6 +120,7 @@ inline endTerm(n) {
 #ifdef NO_R5_ORDER
   checked[n] = 0;
 #endif
+  skip
 }
 
 /* Everything up to `upto` in n's log was acknowledged or shown to a client: it must stay (I-6). */
@@ -336,7 +337,8 @@ inline crash(n) {
 #ifdef NO_R6
 #define KNOWN(n) 0
 #else
-#define KNOWN(n) (AT(n, 0) / 16 == 1 || AT(n, 1) / 16 == 1 || AT(n, 2) / 16 == 1 || (LOG > 3 && AT(n, LOG - 1) / 16 == 1))
+#define FIRST_AT(n, i) ((i) < LOG && AT(n, ((i) < LOG -> (i) : 0)) / 16 == 1)
+#define KNOWN(n) (FIRST_AT(n, 0) || FIRST_AT(n, 1) || FIRST_AT(n, 2) || FIRST_AT(n, 3))
 #endif
 #define RETRY(n) \
   :: d_step { srv[n] && wr > 0 && size[n] < LOG && !KNOWN(n) -> printf("MSC: write 1 again at %d\n", n); \

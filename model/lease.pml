@@ -7,10 +7,10 @@
  * Faults: delay, loss, repetition and reordering of requests and answers, pauses of node and detector at every point, crash, a second start.
  */
 #ifndef BEATS
-#define BEATS 3             /* sequences of one node epoch: 0 .. BEATS */
+#define BEATS 2             /* sequences of one node epoch: 0 .. BEATS */
 #endif
 #ifndef NODE_EPOCHS
-#define NODE_EPOCHS 3
+#define NODE_EPOCHS 2
 #endif
 #define LEASE 3             /* ticks */
 #define BOUND 1
@@ -27,7 +27,9 @@
 #define PATIENCE (LEASE + BOUND - DRIFT)
 #endif
 #define P 2                 /* processes of the node id */
-#define D 2                 /* detector loops */
+#ifndef D
+#define D 1                 /* detector loops */
+#endif
 #define CHECK(invariant, holds) if :: (holds) :: else -> printf("BROKEN %e\n", invariant); assert(false) fi
 
 #ifdef BREADTH
@@ -156,17 +158,19 @@ inline forget(p) {
      one[d] = ne; oseq[d] = seq + 1; OBSERVED(d) } \
   :: d_step { inc != 0 && one[d] == ne && oseq[d] == seq + 1 && oage[d] >= PATIENCE && fne[d] == 0 -> \
      printf("MSC: detector %d finds %d expired\n", d, seq); fne[d] = ne; fseq[d] = seq + 1 } \
-  :: d_step { fne[d] != 0 && ne == fne[d] && (MARK_ANY || seq + 1 == fseq[d]) -> printf("MSC: detector %d marks\n", d); markNe = fne[d]; markSeq = fseq[d] } \
+  :: d_step { fne[d] != 0 && ne == fne[d] && seq + 1 == fseq[d] -> printf("MSC: detector %d marks\n", d); markNe = fne[d]; markSeq = fseq[d] } \
   :: d_step { fne[d] != 0 && ne < NODE_EPOCHS && UNCHANGED(d) && inc != 0 -> printf("MSC: detector %d fences\n", d); \
      ne++; inc = 0; seq = 0; released = 0; markNe = 0; markSeq = 0; fne[d] = 0; fseq[d] = 0; SAFE() } \
   :: d_step { fne[d] != 0 -> printf("MSC: detector %d is refused or gone\n", d); fne[d] = 0; fseq[d] = 0; one[d] = 0; oseq[d] = 0; oage[d] = 0 }
-#define MARK_ANY 0
 
 active proctype cluster() {
   d_step { pne[0] = 1; age[0] = 0 };
   do
   PROCESS(0) PROCESS(1)
-  DETECTOR(0) DETECTOR(1)
+  DETECTOR(0)
+#if D > 1
+  DETECTOR(1)
+#endif
   :: d_step { printf("MSC: tick\n"); NODE_TICK(0); NODE_TICK(1); \
      for (i : 0 .. D - 1) { if :: one[i] != 0 -> OLDER(oage[i]) :: else fi }; SAFE() }
   od

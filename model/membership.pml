@@ -29,7 +29,7 @@ byte nextId = 4;
 /* A removal that was decided and is not committed: 1 + node, operation, counted survivors (S3). */
 byte leaving; byte leavingOp; byte counted;
 
-/* Operations 1 and 2: a copy onto `to`, one away from `from`. PHASE 0 not begun, 1 owns, 2 added, 3 removed, 4 ended. */
+/* Operations 1 and 2: a copy onto `to`, one away from `from`. phase 0: not begun, 1: owns, 2: added, 3: removed. */
 byte phase[3]; byte to[3]; byte from[3];
 
 /* Nodes: copy held (its replica id) and whether it is whole; what the leader requires besides the list; removals that may still arrive. */
@@ -55,9 +55,11 @@ inline changed() { leaving = 0; leavingOp = 0; counted = 0 }
 #endif
 #define EXCLUSIVE(op) CHECK(I9, owner == op)
 #ifdef NO_R4_ID
-#define NEW_ID 1
+#define NEW_ID(op) (to[op] + 1)
+#define NEVER_REMOVED(n) 1
 #else
-#define NEW_ID nextId
+#define NEW_ID(op) nextId
+#define NEVER_REMOVED(n) !IN(late[n], id[n])
 #endif
 #ifdef NO_R4_MATCH
 #define NAMES(n) (copy[n] != 0)
@@ -92,10 +94,10 @@ inline changed() { leaving = 0; leavingOp = 0; counted = 0 }
 #define LIST_CHECK() CHECK(I7, CARD(inSync) >= MIN)
 
 #define OPERATION(op) \
-  :: d_step { phase[op] == 0 && FREE && IN(members, from[op]) && !IN(members, to[op]) -> printf("MSC: operation %d claims the shard\n", op); \
+  :: d_step { phase[op] == 0 && FREE && IN(members, from[op]) && !IN(members, to[op]) -> printf("MSC: operation %d claims the shard\n", op); CHECK(I9, owner == 0); \
      owner = op; phase[op] = 1; changed() } \
   :: d_step { phase[op] == 1 && OWNS(op) && nextId <= IDS -> printf("MSC: operation %d adds a copy on %d\n", op, to[op]); EXCLUSIVE(op); \
-     members = members | BIT(to[op]); id[to[op]] = NEW_ID; nextId++; phase[op] = 2; changed() } \
+     members = members | BIT(to[op]); id[to[op]] = NEW_ID(op); nextId++; phase[op] = 2; changed() } \
   :: d_step { phase[op] == 2 && OWNS(op) && leaving == 0 && LED && MAY_LEAVE(from[op]) && IN(members, from[op]) && \
      ENOUGH(CARD(VALID_SET & ~BIT(from[op])), CARD(VALID_SET)) && CARD(inSync & ~BIT(from[op])) >= FLOOR -> \
      printf("MSC: operation %d will remove the copy on %d\n", op, from[op]); \
@@ -103,14 +105,14 @@ inline changed() { leaving = 0; leavingOp = 0; counted = 0 }
   :: d_step { leavingOp == op && OWNS(op) && STILL_COUNT(counted) -> k = leaving - 1; printf("MSC: operation %d removes the copy on %d\n", op, k); \
      EXCLUSIVE(op); before = CARD(VALID_SET); members = members & ~BIT(k); inSync = inSync & ~BIT(k); required = required & ~BIT(k); \
      CHECK(I7, k != leader); \
-     CHECK(I7, CARD(VALID_SET) >= (CARD(counted) < RF -> CARD(counted) : RF)); LIST_CHECK(); \
+     CHECK(I7, CARD(VALID_SET) >= (before < RF -> before : RF)); LIST_CHECK(); \
      late[k] = late[k] | BIT(id[k]); id[k] = 0; phase[op] = 3; changed() } \
-  :: d_step { phase[op] != 0 && phase[op] != 4 && owner == op -> printf("MSC: operation %d ends\n", op); owner = 0; phase[op] = 4; changed() }
+  :: d_step { owner == op -> printf("MSC: operation %d ends; a late worker of it may not know\n", op); owner = 0; changed() }
 
 #define NODE(n) \
   :: d_step { held[n] && ne[n] < NODE_EPOCHS -> printf("MSC: fence %d\n", n); ne[n]++; held[n] = 0 } \
   :: d_step { !held[n] -> printf("MSC: register %d\n", n); held[n] = 1 } \
-  :: d_step { IN(members, n) && held[n] && copy[n] != id[n] && !IN(late[n], id[n]) && !VALID(n) -> printf("MSC: copy %d is created on %d\n", id[n], n); \
+  :: d_step { IN(members, n) && held[n] && copy[n] != id[n] && NEVER_REMOVED(n) && !VALID(n) -> printf("MSC: copy %d is created on %d\n", id[n], n); \
      copy[n] = id[n]; whole[n] = 0 } \
   :: d_step { late[n] != 0 && NAMES(n) -> printf("MSC: a removal arrives on %d\n", n); copy[n] = 0; whole[n] = 0 } \
   :: d_step { LED && IN(members, n) && copy[n] == id[n] && held[n] && !IN(inSync, n) && !whole[n] -> printf("MSC: the copy on %d is filled and required\n", n); \
