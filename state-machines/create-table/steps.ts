@@ -4,14 +4,9 @@ import { encodedKey, nodeId, replicaId, tableId, tableName } from '../../shared/
 import type { NodeId } from '../../shared/domain/ids.ts';
 import { placeShards } from '../../shared/domain/placement.ts';
 import type { PlacementCandidate } from '../../shared/domain/placement.ts';
-import { leaderRank, ruleFor } from '../../shared/domain/rebalance/rules.ts';
 import type { Json, OperationRecord, TableRecord } from '../../shared/domain/records.ts';
 import { Bug } from '../../shared/domain/result.ts';
 import type { Deps, Stored } from '../../shared/ports.ts';
-import { readConditions } from '../../shared/usecases/gray-failure.ts';
-import { placementOf } from '../../shared/usecases/node-placement.ts';
-import { mayHold, placementRules } from '../../shared/usecases/placement-config.ts';
-import { nodeUse } from '../../shared/usecases/replica-target.ts';
 import {
   ACKNOWLEDGED,
   DONE,
@@ -34,19 +29,12 @@ import {
   shardBatch,
   SHARDS_PER_STEP,
 } from '../table-shards.ts';
+import { placementCandidates } from './candidates.ts';
 
 /**
  * create-table: plan -> build the directory -> for each batch: create replicas, start leaders -> activate. Until it is ACTIVE nobody
  * is routed to the table. Whatever keeps failing is rolled back.
  */
-
-/** Nodes that the placement of one table considers, least loaded first: keeps the plan's item small at 10,000 nodes; rebalancing spreads further. */
-const CANDIDATES_MAX = 2_000;
-const NODE_PAGE = 1000;
-const NODE_PAGES_MAX = 100;
-const REPLICA_PAGE = 1000;
-/** Pages of replica pointers counted for a node's load; a node beyond 100,000 replicas counts as that loaded. */
-const REPLICA_PAGES_MAX = 100;
 
 /** Node id, zone, replicas, leaders, capacity weight, leader rank; the last two are missing in operations from before there was placement. */
 type StoredCandidate = readonly [string, string, number, number, number?, number?];
@@ -405,63 +393,6 @@ function waitsFor(what: string, drafts: readonly { readonly nodeId: NodeId }[]):
   if (nodes.length === 0) return null;
   const more = nodes.length > NODES_NAMED_MAX ? ` and ${nodes.length - NODES_NAMED_MAX} more` : '';
   return `${what} ${nodes.slice(0, NODES_NAMED_MAX).join(', ')}${more}`;
-}
-
-/** Live members that take replicas of the table by its placement rule, are not cordoned and have room, with their load, least loaded first. */
-async function placementCandidates(
-  deps: Deps,
-  { table, replicationFactor }: Pick<NewTable, 'table' | 'replicationFactor'>,
-): Promise<PlacementCandidate[]> {
-  const members: Omit<PlacementCandidate, 'replicas' | 'leaders'>[] = [];
-  const rule = ruleFor((await placementRules(deps)).rules, table);
-  let after: string | undefined;
-  for (let page = 0; page < NODE_PAGES_MAX; page++) {
-    const answer = await deps.records.query('node', {
-      partition: {},
-      order: 'forward',
-      limit: NODE_PAGE,
-      ...(after === undefined ? {} : { after }),
-    });
-    for (const { value } of answer.items) {
-      if (!mayHold(rule, value)) continue;
-      const { nodeId: id, zone } = value;
-      const weight = placementOf(value).capacityWeight;
-      members.push({ nodeId: id, zone, weight, leaderRank: leaderRank(rule, value) });
-    }
-    if (answer.next === null) break;
-    after = answer.next;
-  }
-  const ids = members.map((member) => member.nodeId);
-  const [live, use, conditions] = await Promise.all([liveNodes(deps, ids), nodeUse(deps, ids), readConditions(deps)]);
-  const full = new Set(conditions.filter(({ disk }) => disk === 'FULL').map(({ nodeId: id }) => id));
-  const able = members.filter(
-    ({ nodeId: id }) => live.has(id) && !full.has(id) && (use.get(id)?.freeBytes ?? Infinity) > 0,
-  );
-  // A node that is slow against its peers takes nothing new as long as there are others.
-  const slow = new Set(conditions.filter(({ pace }) => pace === 'SLOW').map(({ nodeId: id }) => id));
-  const quick = able.filter(({ nodeId: id }) => !slow.has(id));
-  const candidates: PlacementCandidate[] = [];
-  for (const member of quick.length >= replicationFactor ? quick : able) {
-    candidates.push({ ...member, replicas: await replicasHeld(deps, member.nodeId), leaders: 0 });
-  }
-  const held = ({ replicas, weight = 1 }: PlacementCandidate): number => replicas / weight;
-  candidates.sort((a, b) => held(a) - held(b) || (a.nodeId < b.nodeId ? -1 : 1));
-  return candidates.slice(0, CANDIDATES_MAX);
-}
-
-async function replicasHeld(deps: Deps, id: NodeId): Promise<number> {
-  let count = 0;
-  let after: string | undefined;
-  for (let page = 0; page < REPLICA_PAGES_MAX; page++) {
-    const answer = await deps.directory.replicasOn(id, {
-      limit: REPLICA_PAGE,
-      ...(after === undefined ? {} : { after }),
-    });
-    count += answer.replicas.length;
-    if (answer.next === null) break;
-    after = answer.next;
-  }
-  return count;
 }
 
 export const machine: OperationMachine = {

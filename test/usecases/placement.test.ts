@@ -272,15 +272,32 @@ describe('a new table', () => {
       if (!answer.ok) expect(answer.error.message).toContain('placement rule of table orders');
     }));
 
+  const judged = (told: WaveStory, node: number, pace: 'NORMAL' | 'SLOW', disk: 'OK' | 'FULL') =>
+    told.world.records.observe({
+      kind: 'put',
+      entity: 'nodePace',
+      value: { nodeId: nodeId(`node-${node}`), pace, against: 0, judgedAtMs: 0, disk, reason: null },
+      when: [{ kind: 'absent' }],
+    });
+
+  test('keeps off a slow node while there are others, and takes it where there are none', () =>
+    waveStory(async (told) => {
+      await judged(told, 2, 'SLOW', 'OK');
+      const answer = await create(told);
+      if (!answer.ok) throw new Error(answer.error.message);
+      await told.ended(answer.value.operation_id);
+      expect(await placed(told)).toEqual(new Set([1, 3, 4, 5]));
+      for (const node of [1, 3])
+        await told.world.call('cordonNode', cordonNode, { params: { node_id: `node-${node}` } });
+      const second = await told.world.call('createTable', createTable, { body: { table: 'late' } });
+      if (!second.ok) throw new Error(second.error.message);
+      expect(await told.ended(second.value.operation_id)).toMatchObject({ status: 'SUCCEEDED' });
+    }));
+
   test('keeps off cordoned nodes and full disks', () =>
     waveStory(async (told) => {
       await told.world.call('cordonNode', cordonNode, { params: { node_id: 'node-4' } });
-      await told.world.records.observe({
-        kind: 'put',
-        entity: 'nodePace',
-        value: { nodeId: nodeId('node-5'), pace: 'NORMAL', against: 0, judgedAtMs: 0, disk: 'FULL', reason: null },
-        when: [{ kind: 'absent' }],
-      });
+      await judged(told, 5, 'NORMAL', 'FULL');
       const answer = await create(told);
       if (!answer.ok) throw new Error(answer.error.message);
       expect(await told.ended(answer.value.operation_id)).toMatchObject({ status: 'SUCCEEDED' });
