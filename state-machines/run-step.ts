@@ -16,6 +16,8 @@ export async function runStep(deps: Deps, machine: OperationMachine, input: Step
   const instead = await obey(deps, machine, stored, before, input);
   if (instead !== null) return endWait(deps, input, instead);
   if (input.step === BEGIN) return begin(deps, machine, input);
+  // Another invocation of the step before noted the cancel, and its answer was for nobody.
+  if (stored.value.undoing && !undoingSteps(machine).has(input.step)) return endWait(deps, input, { next: ROLL_BACK });
   const answer = await stepOf(machine, stored.value.type, input.step)(deps, input);
   check(machine, stored.value.type, input.step, answer);
   return answer;
@@ -79,6 +81,13 @@ async function begin(deps: Deps, machine: OperationMachine, input: StepInput): P
     { name: BEGIN, detail: `execution ${stored.value.run}` },
   );
   return { next: value.undoing ? ROLL_BACK : machine.resume(value) };
+}
+
+/** Steps that run while the operation is being undone: what `roll-back` leads to, and the end of what can't be undone. */
+function undoingSteps(machine: OperationMachine): ReadonlySet<string> {
+  const steps = new Set([ROLL_BACK, FAIL]);
+  for (const step of steps) for (const next of machine.answers[step] ?? []) steps.add(next);
+  return steps;
 }
 
 function stepOf(machine: OperationMachine, type: string, tag: string): StepFunction {

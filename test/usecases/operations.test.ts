@@ -157,6 +157,26 @@ describe('cancel', () => {
     }),
   );
 
+  test.each(CREATE_STEPS.slice(1, -1))(
+    'noted by a second invocation of %s, whose answer is for nobody: it is undone all the same',
+    (step) =>
+      operationStory(async (operations) => {
+        let done = false;
+        operations.around(async (task, run) => {
+          const answer = await run();
+          if (task.step === step && !done) {
+            done = true;
+            await asked(operations, 'cancelOperation', task.operation_id);
+            await run();
+          }
+          return answer;
+        });
+        const id = await create(operations);
+        expect(await operations.idle(id)).toMatchObject({ status: 'CANCELLED', outcome: 'ROLLED_BACK', error: null });
+        await expectNothing(operations);
+      }),
+  );
+
   test.each(['begin', 'remove-replicas'])('delete-table, before %s: the table serves again', (step) =>
     operationStory(async (operations) => {
       await operations.idle(await create(operations));
