@@ -45,6 +45,11 @@ function recorded(tx: EngineTransaction, node: string, emit: Emit): EngineTransa
     emit({ type: 'ranged', node, shard: meta.shardId, range: rangeOf(meta) });
     return meta;
   };
+  /** A change of range that brings a promise along. */
+  const reshaped = (meta: ReplicaMeta): ReplicaMeta => {
+    emit({ type: 'promised', node, shard: meta.shardId, epoch: meta.maxEpoch });
+    return ranged(meta);
+  };
   const told: Recorded = {
     createReplica: (replica) => {
       const meta = tx.createReplica(replica);
@@ -79,20 +84,20 @@ function recorded(tx: EngineTransaction, node: string, emit: Emit): EngineTransa
       const result = tx.fork(shard, fork);
       emit({ type: 'forked', node, shard, child: stateOf(result.child) });
       ranged(result.child);
-      ranged(result.parent);
+      reshaped(result.parent);
       return result;
     },
-    shrink: (shard, descriptor) => ranged(tx.shrink(shard, descriptor)),
+    shrink: (shard, descriptor) => reshaped(tx.shrink(shard, descriptor)),
     join: (shard, merged) => {
       const meta = tx.join(shard, merged);
       const right = merged.merged_from?.right_shard_id ?? '';
       emit({ type: 'joined', node, shard, right, base: { ...meta.last } });
-      return ranged(meta);
+      return reshaped(meta);
     },
     giveUpParts: (shard, merged) => {
       const meta = tx.giveUpParts(shard, merged);
       emit({ type: 'voided', node, shard });
-      return ranged(meta);
+      return reshaped(meta);
     },
     removeReplica: (shard) => {
       tx.removeReplica(shard);

@@ -33,6 +33,8 @@ interface Shard {
   readonly leaders: Map<number, string>;
   descriptor: Descriptor | null;
   range: KeyRange | null;
+  /** It is a part of another shard by now (S2). */
+  absorbed: boolean;
 }
 
 export class ModelTwin {
@@ -83,6 +85,7 @@ export class ModelTwin {
         leaders: new Map(),
         descriptor: null,
         range: null,
+        absorbed: false,
       };
       this.shards.set(id, shard);
     }
@@ -177,6 +180,7 @@ export class ModelTwin {
             { logs: right.logs, last: other.last },
           ]);
         right.copies.delete(node);
+        right.absorbed = true;
         copy.last = event.base;
         copy.intact = true;
         return;
@@ -332,8 +336,8 @@ export class ModelTwin {
   private acknowledge(key: string, value: string): void {
     this.acknowledged.push({ key, value });
     const holders = this.holders.get(value);
-    for (const [id, { range, descriptor }] of this.shards) {
-      if (!this.covers(range, key) || descriptor === null) continue;
+    for (const [id, { range, descriptor, absorbed }] of this.shards) {
+      if (absorbed || !this.covers(range, key) || descriptor === null) continue;
       for (const { node, inSync } of descriptor.replicas)
         if (inSync && holders?.has(node) !== true)
           this.refuse('R1_DROP', id, `${value} was acknowledged, and ${node} never held it`);
