@@ -126,7 +126,10 @@ export function createCommandDispatcher(parts: CommandDispatcherParts): CommandD
       if (drafts.length === 0) return [];
       const { outgoing, addresses } = await prepare(drafts);
       const acks = await push(outgoing, addresses);
-      const unanswered = outgoing.filter((one) => !acks.has(one.commandId));
+      const unanswered = outgoing.filter((one) => {
+        const ack = acks.get(one.commandId);
+        return ack === undefined || isPutOff(one.draft.type, ack);
+      });
       await mailbox.keep(unanswered.map((one) => recordOf(one, null, clock)));
       await mailbox.notify(unanswered.map(({ draft }) => draft.nodeId));
       return outgoing.map((one) => answerOf(one, acks.get(one.commandId)));
@@ -173,12 +176,20 @@ export function createCommandDispatcher(parts: CommandDispatcherParts): CommandD
       if (end === undefined) return; // accepted: its end follows
       const command = await mailbox.find(nodeId, ack.commandId);
       if (command === null) return;
+      if (command.batchId === null && isPutOff((command.command as { readonly type?: unknown }).type, ack)) return;
       // The batch first: a crash in between leaves a command whose repeated acknowledgement finds the batch as it is.
       if (command.batchId !== null) await batches.settle(command.batchId, [end]);
       await mailbox.discard([command]);
     },
   };
 }
+
+/**
+ * A node whose disk refuses writes can't destroy a copy now, and nobody decides the removal again: the command stays in the mailbox, and comes
+ * again with the next one or with the next registration, which a full disk leads to, as it stops the heartbeats.
+ */
+const isPutOff = (type: unknown, ack: { readonly outcome: string; readonly code: string | null }): boolean =>
+  type === 'remove_replica' && ack.outcome === 'REFUSED' && ack.code === 'STORAGE';
 
 /** The addressee and every node in the descriptor, under the node epochs by which the descriptor knows them. */
 function nodesNamedBy({ nodeId, shard, related }: CommandDraft): {

@@ -194,6 +194,19 @@ describe('sending commands', () => {
     expect([await mailOf(given, 1), await mailOf(given, 2)]).toEqual([0, 1]);
   });
 
+  test('keeps a removal that a full disk refuses, until the node has done it', async () => {
+    const given = await setup();
+    given.behave(2, { refuse: 'STORAGE' });
+    const answers = await given.commands.send([draft(2, 'remove_replica'), draft(2, 'apply_descriptor')]);
+    expect(answers.map((answer) => answer.outcome)).toEqual(['REFUSED', 'REFUSED']);
+    const [kept, ...others] = await mailbox(given, 2);
+    expect([kept?.type, others.length, await mailOf(given, 2)]).toEqual(['remove_replica', 0, 1]);
+    await acknowledge(given, 2, kept!.command_id, 'REFUSED');
+    expect(await mailbox(given, 2)).toHaveLength(1);
+    await acknowledge(given, 2, kept!.command_id);
+    expect(await leftovers(given)).toBe(0);
+  });
+
   test('with push switched off goes by mailbox alone', async () => {
     const given = await setup({ pushToNodes: false });
     expect(await given.commands.send([draft(1)])).toEqual([{ outcome: 'QUEUED' }]);
