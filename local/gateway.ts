@@ -113,7 +113,19 @@ const segmentsOf = (path: string): readonly string[] => path.split('/').slice(1)
 
 /** API Gateway's choice: literal before variable before `{proxy+}`, segment by segment. */
 export function matchFrontDoor(path: string): FrontDoorPath {
-  const segments = segmentsOf(path);
+  const known = doorsByPath.get(path);
+  if (known !== undefined) return known;
+  const door = doorOf(segmentsOf(path));
+  if (doorsByPath.size >= PATHS_KEPT_MAX) doorsByPath.clear();
+  doorsByPath.set(path, door);
+  return door;
+}
+
+/** Paths whose doors are remembered: nodes ask for the same few again and again. Beyond it all are forgotten. */
+const PATHS_KEPT_MAX = 1_024;
+const doorsByPath = new Map<string, FrontDoorPath>();
+
+function doorOf(segments: readonly string[]): FrontDoorPath {
   let best: { readonly door: FrontDoorPath; readonly rank: string } | null = null;
   for (const { door, pattern } of DOORS) {
     const rank = rankOf(pattern, segments);

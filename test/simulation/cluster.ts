@@ -366,8 +366,15 @@ class Simulation implements ScenarioCluster {
       this.problems.push(
         `Liveness: not every replica was IN_SYNC within ${REPLICATION_MS_MAX} ms after the last operation: ${this.describeShards()}`,
       );
-    // What is still under way for a client comes to its end.
-    await this.time.run(this.time.nowMs() + CLIENT_DEADLINE_MS);
+    // What is still under way for a client comes to its end; so does what the cluster began by itself meanwhile, with its last commands.
+    let changes: number;
+    do {
+      changes = this.metadata.counts.descriptorChanges;
+      await this.time.run(this.time.nowMs() + CLIENT_DEADLINE_MS);
+    } while (
+      (changes !== this.metadata.counts.descriptorChanges || !this.operationsEnded()) &&
+      this.time.nowMs() < endedMs + OPERATIONS_MS_MAX
+    );
   }
 
   /** A condition on the metadata, looked at again when something was committed. */

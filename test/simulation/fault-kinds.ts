@@ -135,8 +135,8 @@ const SURROUNDING_FAULTS: readonly FaultKind[] = [
     name: 'function frozen',
     weight: 3,
     begin: (cluster, random) => {
-      // From the length of a lease to far beyond the timeout of every step; most of a run at the longest.
-      const forMs = cluster.leaseMs * 100 ** random.next();
+      // From the length of a lease to an hour, far beyond the timeout of every step; what outlasts the run is as good as killed.
+      const forMs = cluster.leaseMs * 1_200 ** random.next();
       cluster.freezeFunction(forMs);
       return { text: `${Math.round(forMs)} ms`, forMs: 0, end: () => undefined };
     },

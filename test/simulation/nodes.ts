@@ -1,7 +1,9 @@
 import { Agent } from '../../data-node/agent/agent.ts';
 import { openDataDirectory } from '../../data-node/agent/data-directory.ts';
+import type { DataDirectory } from '../../data-node/agent/data-directory.ts';
 import type { NodeKeyStore } from '../../data-node/agent/ports.ts';
 import type { Engine } from '../../data-node/engine/engine.ts';
+import { asStorageError } from '../../data-node/engine/storage-error.ts';
 import type { LeaseView, PeerNetwork } from '../../data-node/ports.ts';
 import { createShardHost } from '../../data-node/replication/shard-host.ts';
 import type { Tuning } from '../../data-node/replication/tuning.ts';
@@ -13,6 +15,7 @@ import { NodeDisk } from './node-disk.ts';
 import type { DiskImage } from './node-disk.ts';
 import { liesInStatistics, onDisk } from './node-faults.ts';
 import type { DiskCondition } from './node-faults.ts';
+import type { SeededRandom } from './random.ts';
 import { traceLogger } from './trace.ts';
 import { controlPlaneTransport, peerNetwork } from './wire.ts';
 import type { SimulatedProcess } from './virtual-time.ts';
@@ -57,6 +60,8 @@ export class SimulatedNode implements FaultyNode {
   private disk: NodeDisk;
   private diskCondition: DiskCondition = 'WELL';
   private lies = false;
+  /** A process that could not start for want of space starts when there is some. */
+  private waitsForDisk = false;
   private starts = 0;
 
   constructor(world: World, options: NodeOptions) {
@@ -109,10 +114,10 @@ export class SimulatedNode implements FaultyNode {
     const running: Running = { process, engine, lease: null, agent: null };
     this.running = running;
     const environment = { clock: process.clock, timers: process.timers, random, log };
-    const directory = openDataDirectory({ nodeId, meta: engine, keys: this.keys(), random });
-    if (!directory.ok) {
+    const directory = this.openDirectory(engine, random);
+    if (typeof directory === 'string') {
       // As the process does: it says why and ends.
-      trace.add(name, `does not start: ${directory.error.code}`);
+      trace.add(name, `does not start: ${directory}`);
       this.crash();
       return;
     }
@@ -121,9 +126,9 @@ export class SimulatedNode implements FaultyNode {
     const agent: Agent = new Agent({
       environment,
       controlPlane: liesInStatistics(controlPlaneTransport(network, sender), () => this.lies, random.fork('lies')),
-      directory: directory.value,
+      directory,
       address: { nodeId, host: nodeId, port: NODE_PORT, zone: this.options.zone, version: 'simulated' },
-      joinToken: directory.value.nodeEpoch() === null ? this.options.joinToken() : null,
+      joinToken: directory.nodeEpoch() === null ? this.options.joinToken() : null,
       relaying: {
         forOthers: relaying === 'relay',
         through:
@@ -159,7 +164,17 @@ export class SimulatedNode implements FaultyNode {
           trace.add(name, `agent ended: ${JSON.stringify(end)}`);
           if (end.kind === 'ROLLED_BACK') process.deliver(0, () => this.putAside());
         },
-        (error: unknown) => time.fail(error instanceof Error ? error : new Error(String(error))),
+        (error: unknown) => {
+          const failure = asStorageError(error);
+          if (failure === null) {
+            time.fail(error instanceof Error ? error : new Error(String(error)));
+            return;
+          }
+          // As the process does: it ends, and is started again.
+          trace.add(name, `ended: ${failure.code}`);
+          this.waitsForDisk = failure.code === 'FULL';
+          process.deliver(0, () => this.crash());
+        },
       );
     });
   }
@@ -206,6 +221,7 @@ export class SimulatedNode implements FaultyNode {
 
   setDisk(condition: DiskCondition): void {
     this.diskCondition = condition;
+    if (condition === 'WELL' && this.waitsForDisk) this.start();
   }
 
   /** True: its statistics are made up. */
@@ -241,6 +257,20 @@ export class SimulatedNode implements FaultyNode {
   close(): void {
     this.crash();
     this.disk.close();
+  }
+
+  /** Why the process can't start, if it can't. */
+  private openDirectory(engine: Engine, random: SeededRandom): DataDirectory | string {
+    this.waitsForDisk = false;
+    try {
+      const opened = openDataDirectory({ nodeId: this.nodeId, meta: engine, keys: this.keys(), random });
+      return opened.ok ? opened.value : opened.error.code;
+    } catch (error) {
+      const failure = asStorageError(error);
+      if (failure === null) throw error;
+      this.waitsForDisk = failure.code === 'FULL';
+      return failure.code;
+    }
   }
 
   private keys(): NodeKeyStore {

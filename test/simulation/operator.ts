@@ -28,6 +28,10 @@ export interface OperatorOptions {
   readonly pace: Pace;
 }
 
+/** A drain waits for as long as its operator lets it: when all nodes are drained at once, nobody else ends it. */
+const hasNoTarget = ({ type, control, waitingOn }: OperationRecord): boolean =>
+  type === 'drain-node' && control !== 'CANCEL' && waitingOn !== null && waitingOn.includes('NODE_CORDONED');
+
 export class Operator {
   private readonly world: World;
   private readonly metadata: MetadataWatch;
@@ -56,13 +60,15 @@ export class Operator {
     this.process.timers.after(this.random.between(...this.options.pace.betweenRequestsMs), next);
   }
 
-  /** No new requests; what is paused goes on. */
+  /** No new requests; what is paused goes on, and drains that leave each other no node to drain to are taken back. */
   stop(): void {
     this.stopped = true;
     const resume = (): void => {
       const waiting = this.open().filter(({ status, control }) => status === 'PAUSED' || control === 'PAUSE');
       for (const { operationId } of waiting)
         void this.send({ name: 'resume', method: 'POST', path: `/operations/${operationId}/resume`, body: undefined });
+      for (const { operationId } of this.open().filter(hasNoTarget))
+        void this.send({ name: 'cancel', method: 'POST', path: `/operations/${operationId}/cancel`, body: undefined });
       this.process.timers.after(RESUME_EVERY_MS, resume);
     };
     this.process.deliver(0, resume);

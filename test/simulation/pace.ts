@@ -49,7 +49,7 @@ export const PACES = {
     restMs: [4_000, 30_000],
     readers: 2,
     betweenReadsMs: [2_000, 8_000],
-    betweenEagerReadsMs: [50, 500],
+    betweenEagerReadsMs: [50, 900],
     betweenFaultsMs: [4_000, 26_000],
     betweenRequestsMs: [4_000, 26_000],
     reconcileMs: 15_000,
