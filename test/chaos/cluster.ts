@@ -27,6 +27,8 @@ export const NODE_EXIT = { DIRECTORY: 3, CONTROL_PLANE: 5 } as const;
 const RUNNER = fileURLToPath(new URL('../../local/main.ts', import.meta.url));
 
 export interface ClusterOptions {
+  /** So many of the nodes collect the heartbeats of the others. */
+  readonly relays: number;
   /** False: nodes serve on without a lease. */
   readonly selfFencing: boolean;
   readonly say: (line: string) => void;
@@ -74,8 +76,9 @@ export class ChaosCluster {
   }
 
   /** Starts everything and waits until all nodes are healthy. */
-  static async start({ selfFencing, say, begun }: ClusterOptions): Promise<ChaosCluster> {
-    const setup = new Setup(await freePort(), selfFencing, say);
+  static async start({ relays, selfFencing, say, begun }: ClusterOptions): Promise<ChaosCluster> {
+    const plans = planNodes(NODES, ZONES, relays);
+    const setup = new Setup({ controlPlanePort: await freePort(), plans, selfFencing, say });
     begun(() => setup.killNow());
     try {
       const controlPlane = setup.startControlPlane();
@@ -87,7 +90,7 @@ export class ChaosCluster {
       const adminToken = readFileSync(tokenFile, 'utf8').trim();
       const clientPort = await setup.network.open(CONTROL_PLANE, setup.controlPlanePort, CLIENTS);
       const api = new Api(setup.controlPlaneUrl, adminToken);
-      for (const plan of planNodes(NODES, ZONES)) await setup.startNode(plan, await api.joinToken());
+      for (const plan of plans) await setup.startNode(plan, await api.joinToken());
       const clientUrl = `http://127.0.0.1:${clientPort}`;
       const cluster = new ChaosCluster(setup, { controlPlane, clientUrl, adminToken });
       await until(START_MS_MAX, 'all nodes are healthy', async () => {
@@ -148,30 +151,32 @@ class Setup {
   readonly controlPlanePort: number;
   readonly controlPlaneUrl: string;
   noSmallDisk: string | null = null;
+  private readonly plans: readonly NodePlan[];
   private readonly unsafe: readonly string[];
   private readonly say: (line: string) => void;
   private readonly processes: ServerProcess[] = [];
   private readonly mounts: string[] = [];
   private duplicates = 0;
 
-  constructor(controlPlanePort: number, selfFencing: boolean, say: (line: string) => void) {
-    this.controlPlanePort = controlPlanePort;
-    this.unsafe = selfFencing ? [] : ['--without-self-fencing'];
-    this.say = say;
-    this.controlPlaneUrl = `http://127.0.0.1:${controlPlanePort}`;
+  constructor(
+    options: Pick<ClusterOptions, 'selfFencing' | 'say'> & {
+      readonly controlPlanePort: number;
+      readonly plans: readonly NodePlan[];
+    },
+  ) {
+    this.controlPlanePort = options.controlPlanePort;
+    this.plans = options.plans;
+    this.unsafe = options.selfFencing ? [] : ['--without-self-fencing'];
+    this.say = options.say;
+    this.controlPlaneUrl = `http://127.0.0.1:${this.controlPlanePort}`;
     for (const folder of ['control-plane', 'serve-logs', 'logs', 'nodes', 'old']) mkdirSync(join(this.folder, folder));
   }
 
   startControlPlane(): ServerProcess {
     const args = [
       RUNNER,
-      '--port',
-      String(this.controlPlanePort),
-      '--data-dir',
-      this.dataDir,
-      '--lease',
-      LEASE,
-      '--no-nodes',
+      ...['--port', String(this.controlPlanePort), '--data-dir', this.dataDir],
+      ...['--lease', LEASE, '--no-nodes'],
     ];
     const controlPlane = new ServerProcess({
       name: 'control-plane',
@@ -211,7 +216,7 @@ class Setup {
 
   duplicate({ nodeId }: ChaosNode, dataDir: string): ServerProcess {
     const name = `${nodeId}-duplicate-${++this.duplicates}`;
-    const [plan] = planNodes(NODES, ZONES).filter((candidate) => candidate.nodeId === nodeId);
+    const plan = this.plans.find((candidate) => candidate.nodeId === nodeId);
     if (plan === undefined) throw new Error(`${nodeId} is no node of this run`);
     const args = [
       ...nodeArguments(plan, dataDir, this.controlPlaneUrl),

@@ -32,20 +32,23 @@ export interface PlannedFault {
   readonly form: number;
 }
 
-/** How often each kind is in the deck, and how long it lasts at least and at most, ms; a lease (3 s) and the bound (0.5 s) lie below what freezes. */
+/**
+ * How often each kind is in the deck, and how long it lasts at least and at most, ms. A lease takes 3 s, and about 5 s pass until a
+ * silent leader has a successor: what a leader does that wakes up later than that is what freezes are for.
+ */
 const KINDS: Readonly<Record<FaultKind, { readonly cards: number; readonly lastsMs: readonly [number, number] }>> = {
-  kill_node: { cards: 3, lastsMs: [200, 6_000] },
+  kill_node: { cards: 3, lastsMs: [200, 8_000] },
   kill_control_plane: { cards: 2, lastsMs: [200, 6_000] },
-  freeze_node: { cards: 2, lastsMs: [3_600, 7_000] },
+  freeze_node: { cards: 3, lastsMs: [4_500, 9_000] },
   freeze_control_plane: { cards: 1, lastsMs: [3_600, 6_000] },
   full_disk: { cards: 1, lastsMs: [4_000, 8_000] },
   old_directory: { cards: 1, lastsMs: [200, 3_000] },
   swapped_directories: { cards: 1, lastsMs: [500, 2_000] },
   duplicate_node: { cards: 1, lastsMs: [4_000, 8_000] },
   slow_network: { cards: 2, lastsMs: [2_000, 6_000] },
-  cut_network: { cards: 4, lastsMs: [1_000, 8_000] },
+  cut_network: { cards: 5, lastsMs: [1_500, 10_000] },
 };
-const PAUSE_MS = [1_500, 5_000] as const;
+const PAUSE_MS = [1_000, 3_500] as const;
 
 /** Without end: shuffled decks, so that each kind has come after every deck. */
 export function* plannedFaults(random: SeededRandom, nodes: number): Generator<PlannedFault, never, undefined> {

@@ -24,6 +24,8 @@ export interface ChaosReport {
   readonly minutes: number;
   readonly seed: number;
   readonly self_fencing: boolean;
+  /** Nodes through which the others beat. */
+  readonly relays: number;
   readonly faults: Readonly<Record<string, number>>;
   /** Kinds of faults that were left out at least once, and why. */
   readonly skipped_faults: Readonly<Record<string, string>>;
@@ -69,7 +71,12 @@ export async function runChaos(
   const startMs = performance.now();
   const timed = (line: string): void =>
     say(`${((performance.now() - startMs) / 1000).toFixed(1).padStart(6)} s  ${line}`);
-  const cluster = await ChaosCluster.start({ selfFencing: options.selfFencing, say: timed, begun });
+  const cluster = await ChaosCluster.start({
+    relays: relaysOf(options),
+    selfFencing: options.selfFencing,
+    say: timed,
+    begun,
+  });
   let keep = options.keep;
   try {
     const report = await underLoad(cluster, options, timed, signal);
@@ -80,6 +87,9 @@ export async function runChaos(
     await cluster.stop(keep ? 'KEEP' : 'REMOVE');
   }
 }
+
+/** With every other seed the nodes beat through one of them. */
+const relaysOf = ({ seed }: ChaosOptions): number => Math.abs(seed % 2);
 
 async function underLoad(
   cluster: ChaosCluster,
@@ -143,6 +153,7 @@ async function underLoad(
     minutes: options.minutes,
     seed: options.seed,
     self_fencing: options.selfFencing,
+    relays: relaysOf(options),
     faults: Object.fromEntries(injector.injected),
     skipped_faults: Object.fromEntries(injector.skipped),
     requests: counts.requests,
