@@ -7,7 +7,8 @@
  * follower's state alone. An answer that is late is covered by a leader that acts on it late. -DNO_x removes the guard x.
  *
  * Faults: pause (a process takes no step), crash and restart, loss, repetition and delay of every message, a fence at any moment (with
- * CLOCK: of nodes without a lease), with WIPES a directory that is lost (or rolled back: ROLLBACK).
+ * CLOCK: of nodes without a lease), with WIPES a directory that is lost, or with ROLLBACK too
+ * one that is an old copy.
  */
 #ifndef EPOCHS
 #define EPOCHS 3            /* epochs of the shard: 1 .. EPOCHS */
@@ -62,9 +63,6 @@ byte mx[N] = 1;             /* promised epoch */
 byte rec[N];                /* receipt: bars leading up to this epoch */
 byte size[N];
 byte log[N * LOG];          /* epoch of the entry; the write id above it */
-#ifdef ROLLBACK
-byte oldlen[N]; byte oldmx[N]; byte oldlog[N * LOG];   /* yesterday's directory */
-#endif
 
 /* --- A node's memory. */
 byte nne[N] = 1;            /* registered under; 0: no process */
@@ -184,14 +182,11 @@ inline crash(n) {
 #endif
 #if WIPES > 0
 #ifdef ROLLBACK
+/* has: knows the descriptor that it was to learn before it takes part again. */
 #define WIPE(n) \
-  :: d_step { oldmx[n] == 0 && wiped == 0 && nne[n] != 0 && wiped < WIPES -> printf("MSC: copy of directory %d\n", n); \
-     oldmx[n] = mx[n]; oldlen[n] = size[n]; for (i : 0 .. LOG - 1) { oldlog[n * LOG + i] = AT(n, i) }; skip } \
-  :: d_step { nne[n] != 0 && wiped < WIPES && oldmx[n] != 0 -> printf("MSC: directory %d rolled back\n", n); \
-     crash(n); wiped++; uu[n] = 1 - uu[n]; mx[n] = oldmx[n]; rec[n] = 0; size[n] = oldlen[n]; has[n] = HAS_OLD; \
-     for (i : 0 .. LOG - 1) { AT(n, i) = oldlog[n * LOG + i] }; skip } \
-  :: d_step { !has[n] && REGISTERED(n) -> printf("MSC: %d reads the descriptor\n", n); has[n] = 1; \
-     if :: mx[n] < dE -> mx[n] = dE :: else fi }
+  :: d_step { nne[n] != 0 && wiped < WIPES -> printf("MSC: directory %d rolled back to the beginning\n", n); \
+     crash(n); wiped++; uu[n] = 1 - uu[n]; has[n] = HAS_OLD; mx[n] = 1; rec[n] = 0; size[n] = 0; for (i : 0 .. LOG - 1) { AT(n, i) = 0 }; skip } \
+  :: d_step { !has[n] && REGISTERED(n) -> printf("MSC: %d reads the descriptor\n", n); has[n] = 1; mx[n] = dE }
 #ifdef NO_BIRTH_PROMISE
 #define HAS_OLD 1
 #else
