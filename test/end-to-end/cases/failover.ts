@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { decisionCalls } from '../../../shared/contracts/api/decisions.ts';
 import type { Case } from '../case.ts';
 import type { Deployment } from '../deployment.ts';
+import { Registers } from '../registers.ts';
 import { eventually } from '../waiting.ts';
 import { TABLE } from '../world.ts';
 import type { World } from '../world.ts';
@@ -52,7 +53,9 @@ export const failover: readonly Case[] = [
       await world.withClient(async (client) => {
         await client.prefetch(TABLE);
         const writers = new Writers(client, ['failover-a', 'h-failover', 'q-failover'], world.rows);
+        const registers = new Registers(client);
         let pauseMs: number;
+        let histories: string;
         try {
           await acknowledgedMore('writes before the kill', writers);
           killed = await killLeader(world);
@@ -65,8 +68,9 @@ export const failover: readonly Case[] = [
           world.rows.set('lisbon', { city: 'lisbon', after: 'the crash' });
           await acknowledgedMore('writes after the failover', writers);
         } finally {
-          pauseMs = await writers.stop();
+          [pauseMs, histories] = await Promise.all([writers.stop(), registers.check()]);
         }
+        world.note(histories);
         world.note(
           `${nodeOf(killed)}: longest time without an acknowledged write to its shards ${(pauseMs / 1000).toFixed(1)} s`,
         );
