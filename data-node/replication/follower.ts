@@ -101,6 +101,8 @@ export class Follower {
     const replica = this.find(shard_id);
     if (replica?.replicaId !== replica_id)
       return refuse({ code: 'REPLICA_UNKNOWN', message: `no replica ${replica_id} of ${shard_id} here` });
+    const unable = await this.catchUpPromise(replica, registration.storeUuid);
+    if (unable !== null) return refuse(unable);
     if (epoch < replica.promisedEpoch()) return staleEpoch(replica);
     // Ends a term of this node under a lower epoch before the promise is given (I-5).
     replica.adopt(descriptor, related);
@@ -141,6 +143,26 @@ export class Follower {
         first_seq: meta.base.seq + 1,
       },
     };
+  }
+
+  /**
+   * I-5: a directory that was lost or rolled back (L4) forgot what it promised. Before its copy takes part again it learns by a strong
+   * read which epoch there is: else a leader of the day before could have it acknowledge, without a lease (E5), what the present one lacks.
+   * Null: done, or not needed.
+   */
+  private async catchUpPromise(replica: ShardReplica, storeUuid: string): Promise<Refusal | null> {
+    const meta = replica.meta();
+    if (meta === undefined || (meta.intact && meta.storeUuid === storeUuid)) return null;
+    const read = await this.context.controlPlane.getShard(replica.shardId);
+    if (!read.ok)
+      return {
+        code: 'NOT_REGISTERED',
+        message: 'the directory is an old one, and the present epoch can not be read now',
+      };
+    if (read.value === null) return { code: 'REPLICA_UNKNOWN', message: `the shard ${replica.shardId} is gone` };
+    replica.adopt(read.value);
+    await replica.settled();
+    return null;
   }
 
   private async append(request: AppendRequest): Promise<PeerAnswer> {
