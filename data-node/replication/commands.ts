@@ -101,12 +101,16 @@ export class Commands {
     const isVoid = entry.node_epoch < registration.nodeEpoch;
     if (entry.sync_status === 'IN_SYNC' && entry.store_uuid !== registration.storeUuid && !isVoid)
       return refused(command, 'STORE_MISMATCH', 'the entry is in sync in another data directory');
+    // I-5: the copy that the entry stood for may have promised more than this command tells of, which may be an old one.
+    const newest = isVoid ? await this.newest(descriptor) : descriptor;
+    if (newest === null)
+      return refused(command, 'NOT_REGISTERED', 'the entry is void, and the present epoch can not be read now');
     const created = await commits.submit((tx): ReplicaMeta => {
       const present = tx.replica(shardId);
       if (present?.replicaId === replicaId) return present;
       if (present !== undefined) tx.removeReplica(shardId);
       const { storeUuid } = registration;
-      return tx.createReplica({ shardId, replicaId, storeUuid, descriptor, maxEpoch: descriptor.epoch });
+      return tx.createReplica({ shardId, replicaId, storeUuid, descriptor: newest, maxEpoch: newest.epoch });
     });
     if (!created.ok) {
       if (held !== undefined) this.reinstate(shardId);
@@ -115,6 +119,13 @@ export class Commands {
     if (this.registry.find(shardId)?.replicaId !== replicaId) this.registry.add(created.value);
     this.registry.find(shardId)?.considerLeading();
     return done(command);
+  }
+
+  /** The shard's descriptor by a strong read, or the given one where that is newer. Null: not to be had now. */
+  private async newest(descriptor: WireDescriptor): Promise<WireDescriptor | null> {
+    const read = await this.context.controlPlane.getShard(descriptor.shard_id);
+    if (!read.ok) return null;
+    return read.value !== null && read.value.generation > descriptor.generation ? read.value : descriptor;
   }
 
   private async removeReplica(command: NodeCommand): Promise<CommandAck> {

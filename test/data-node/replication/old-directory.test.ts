@@ -57,4 +57,16 @@ describe('a node with yesterday’s directory', () => {
     expect(cluster.replica('n2').meta.maxEpoch).toBe(2);
     cluster.kill('n2').close();
   });
+
+  it('does not forget by an old command that makes its copy anew', async () => {
+    const cluster = new Cluster();
+    for (const node of ['n1', 'n2', 'n3']) cluster.start(node);
+    await cluster.createShard(['n1', 'n2', 'n3']);
+    const old = cluster.controlPlane.command('create_replica', SHARD_ID, 'n2');
+    await cluster.failOver('n3');
+    cluster.kill('n2');
+    cluster.start('n2', { storeUuid: 'store-n2-new' });
+    await cluster.apply(old);
+    expect(cluster.replica('n2').meta.maxEpoch).toBe(2);
+  });
 });
