@@ -642,6 +642,11 @@ export interface Deps {
   readonly random: Random;
   readonly log: Logger;
   readonly settings: Settings;
+  /**
+   * Of a request under an idempotency key: the id of the operation that it starts, the same whenever the request is repeated (I-11). Null from
+   * the second operation of one request on.
+   */
+  readonly takeOperationId?: () => OperationId | null;
 }
 
 /** Deployment-wide settings, from the environment. */

@@ -302,6 +302,8 @@ export interface IdempotencyRecord {
   readonly answer: { readonly status: number; readonly body: Json } | null;
   readonly createdAtMs: number;
   readonly expiresAtMs: number;
+  /** Id of the operation that the request starts, if it starts one: a repeat after a lost answer finds that operation. */
+  readonly operationId?: OperationId;
 }
 
 /** A join token that was issued; `usedBy` makes it single-use. */

@@ -5,6 +5,7 @@ import type { Fault } from '../domain/faults.ts';
 import type { IdempotencyRecord, Json } from '../domain/records.ts';
 import { err, invariant } from '../domain/result.ts';
 import type { Deps, RecordConflict, Records, RecordWrite, Stored } from '../ports.ts';
+import { operationIdAt } from '../usecases/start-operation.ts';
 import type { HttpAnswer } from './problem.ts';
 import { problemAnswer, Refusal } from './problem.ts';
 
@@ -15,9 +16,10 @@ import { problemAnswer, Refusal } from './problem.ts';
  * works, every commit of the use case carries a check of the claim's revision. So a claim can be taken over when its holder
  * seems dead, without trusting clocks: a holder that was only slow can no longer commit anything.
  *
- * What remains is a holder that died between its commit and its answer. The next request with the key takes the claim over
- * and runs the use case again, which meets its own effect: a table that exists (409 TABLE_EXISTS), a leader that leads
- * already (409 ALREADY_LEADER or the same answer), a second join token beside the one that nobody received. No effect of
+ * What remains is a holder that died between its commit and its answer, or never learned what became of its commit. The next
+ * request with the key takes the claim over and runs the use case again, which meets its own effect: a table that exists (409
+ * TABLE_EXISTS), a leader that leads already (409 ALREADY_LEADER or the same answer), a second join token beside the one that nobody
+ * received; an operation bears an id that the claim names, so that it is found and not started twice. No effect of
  * the use cases behind these calls is worse for being tried twice; the answer may be that refusal instead of the lost one.
  *
  * Answers that ask for a retry (overload, outage, a lost race, anything with Retry-After) are not kept: a retry must be able to succeed.
@@ -27,6 +29,8 @@ export const IDEMPOTENCY_KEY_HEADER = 'idempotency-key';
 const KEY_PATTERN = /^[\x21-\x7e]{1,255}$/;
 /** Milliseconds for which an answer is kept. */
 export const ANSWER_KEPT_MS = 24 * 3_600_000;
+/** As many as of an operation that is started without a key. */
+const OPERATION_ID_DIGITS = 12;
 /** A claim without an answer is its holder's for this long (ms): longer than an API function may run (29 s), with room for clock skew. */
 export const CLAIM_MS = 40_000;
 /** Seconds after which a request that met another one under way asks again. */
@@ -73,10 +77,10 @@ export async function withIdempotency(
   if (claim.kind === 'answered') return claim.answer;
   let answer: HttpAnswer;
   try {
-    answer = await work({ ...deps, records: guardedRecords(deps.records, claim.stored) });
+    answer = await work({ ...deps, records: guardedRecords(deps.records, claim.stored), ...operationOf(claim.stored) });
   } catch (error) {
     // Nobody knows whether the effect took place. The claim is given up: the next request looks for itself.
-    await releaseClaim(deps, claim.stored);
+    await giveUpClaim(deps, claim.stored);
     throw error;
   }
   if (isFinal(answer)) await storeAnswer(deps, claim.stored, answer);
@@ -95,6 +99,7 @@ async function claimKey(deps: Deps, request: IdempotentRequest, requestId: strin
     answer: null,
     createdAtMs: nowMs,
     expiresAtMs: nowMs + ANSWER_KEPT_MS,
+    operationId: operationIdAt(nowMs, uniqueOf(request, nowMs)),
   };
   const first = await deps.records.observe({ kind: 'put', entity: 'idempotency', value, when: [{ kind: 'absent' }] });
   if (first.ok) return claimed(first.value);
@@ -108,11 +113,34 @@ async function claimKey(deps: Deps, request: IdempotentRequest, requestId: strin
   const taken = await deps.records.observe({
     kind: 'put',
     entity: 'idempotency',
-    value,
+    // The same request, again: what its first run may have started is its own.
+    value: nowMs < held.value.expiresAtMs ? { ...value, ...ownOperation(held.value) } : value,
     when: [{ kind: 'revision', is: held.revision }],
   });
   if (!taken.ok) throw new Refusal(underWay());
   return claimed(taken.value);
+}
+
+/** Digits that no other claim's operation has: of the key, and of the moment at which it was claimed. */
+const uniqueOf = ({ scope, key }: IdempotentRequest, nowMs: number): string =>
+  createHash('sha256')
+    .update(JSON.stringify([scope, key, nowMs]))
+    .digest('hex')
+    .slice(0, OPERATION_ID_DIGITS);
+
+const ownOperation = ({ operationId }: IdempotencyRecord): Pick<IdempotencyRecord, 'operationId'> =>
+  operationId === undefined ? {} : { operationId };
+
+/** The request's own operation id, to be taken once. */
+function operationOf({ value }: Stored<'idempotency'>): Pick<Deps, 'takeOperationId'> {
+  let left = value.operationId ?? null;
+  return {
+    takeOperationId: () => {
+      const taken = left;
+      left = null;
+      return taken;
+    },
+  };
 }
 
 function claimed(stored: Stored<'idempotency'> | null): Claim {
@@ -154,6 +182,21 @@ async function storeAnswer(deps: Deps, claim: Stored<'idempotency'>, answer: Htt
     .catch((error: unknown) => err(error));
   // The effect is committed: failing the request now would only hide that. The next one with the key looks for itself.
   if (!result.ok) deps.log.warn('idempotent-answer-not-kept', { scope: claim.value.scope, error: result.error });
+}
+
+/** Whoever comes next under the key may take the claim at once, with the operation id that it names. */
+async function giveUpClaim(deps: Deps, claim: Stored<'idempotency'>): Promise<void> {
+  const result = await deps.records
+    .observe({
+      kind: 'update',
+      entity: 'idempotency',
+      id: { scope: claim.value.scope, key: claim.value.key },
+      set: { createdAtMs: 0 },
+      when: [{ kind: 'revision', is: claim.revision }],
+    })
+    .catch((error: unknown) => err(error));
+  // The claim ends by itself after CLAIM_MS.
+  if (!result.ok) deps.log.warn('idempotency-claim-not-released', { scope: claim.value.scope, error: result.error });
 }
 
 async function releaseClaim(deps: Deps, claim: Stored<'idempotency'>): Promise<void> {

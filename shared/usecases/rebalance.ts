@@ -15,7 +15,7 @@ import { everyRecord } from './every-record.ts';
 import { freeSlot } from './operation-slot.ts';
 import { makePlan, partsOfBody, partsOfPlan, shownPlan } from './rebalance-plan.ts';
 import type { RebalanceMode } from './rebalance-plan.ts';
-import { newOperationId, startOperation } from './start-operation.ts';
+import { freshOperationId, startOperation } from './start-operation.ts';
 import { tableNotFound } from './table-lookup.ts';
 import type { UseCase } from './types.ts';
 
@@ -102,7 +102,8 @@ export async function startRebalance(
 ): Promise<Result<OperationRecord, Fault>> {
   const slot = await freeSlot(deps, REBALANCE_SLOT);
   if (!slot.ok) return err(running(slot.error.holder));
-  const operationId = newOperationId(deps);
+  // Its parts come before it: those of a start whose outcome nobody learned must not be taken for its own.
+  const operationId = freshOperationId(deps);
   if (planned !== null) await writePlan(deps, operationId, planned.parts);
   const carried = slot.value.carried as { readonly pace?: Json } | null;
   const started = await startOperation(deps, principal, {

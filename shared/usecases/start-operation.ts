@@ -40,9 +40,15 @@ const READ_CONCURRENCY = 16;
 /** Digits of the time part: base 36 milliseconds stay at 9 digits until the year 5188. */
 const TIME_DIGITS = 9;
 
-/** Time-ordered, so that the list of operations is in order of creation. */
-export const newOperationId = (deps: Deps): OperationId =>
-  operationId(`op-${deps.clock.wallMs().toString(36).padStart(TIME_DIGITS, '0')}-${deps.random.hex(6)}`);
+/** Time-ordered, so that the list of operations is in order of creation. Under an idempotency key it is the request's own, also when that is repeated. */
+export const newOperationId = (deps: Deps): OperationId => deps.takeOperationId?.() ?? freshOperationId(deps);
+
+/** One that nothing bears yet, whatever the request: where something of the operation is written before it. */
+export const freshOperationId = (deps: Deps): OperationId => operationIdAt(deps.clock.wallMs(), deps.random.hex(6));
+
+/** `unique`: hexadecimal digits. */
+export const operationIdAt = (wallMs: number, unique: string): OperationId =>
+  operationId(`op-${wallMs.toString(36).padStart(TIME_DIGITS, '0')}-${unique}`);
 
 /**
  * Records the operation and starts it. If the start fails now, the reconciler makes it up: the request is recorded. With an

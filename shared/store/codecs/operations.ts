@@ -73,6 +73,7 @@ export const idempotency = z.object({
   answer: z.object({ status: z.int(), body: json }).nullable(),
   createdAtMs: wallMs,
   expiresAtMs: wallMs,
+  operationId: id<OperationId>().exactOptional(),
 });
 
 export const config = z.object({ configKey: id<string>(), configValue: json, updatedAtMs: wallMs });
