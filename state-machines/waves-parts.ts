@@ -69,6 +69,42 @@ export async function partsFrom(
   return page.items.map(({ value }) => value);
 }
 
+const PART_PAGE = 1_000;
+/** Reason of a part that an undoing took off the plan. */
+export const TAKEN_OFF = 'CANCELLED';
+
+/** Parts from number `from` on that have not ended: planned, or started. */
+export async function openPartsFrom(
+  deps: Deps,
+  operationId: OperationId,
+  from: number,
+): Promise<readonly OperationPart[]> {
+  const parts = await everyPart(deps, operationId, from);
+  return parts.filter(({ status }) => status === 'PLANNED' || status === 'RUNNING');
+}
+
+/** All parts from number `from` on, page by page: a plan has at most `PARTS_PER_PASS`, and each further pass as many. */
+async function everyPart(deps: Deps, operationId: OperationId, from: number): Promise<readonly OperationPart[]> {
+  const parts: OperationPart[] = [];
+  let next = from;
+  for (;;) {
+    const page = await partsFrom(deps, operationId, next, PART_PAGE);
+    parts.push(...page);
+    const last = page.at(-1);
+    if (last === undefined || page.length < PART_PAGE) return parts;
+    next = last.number + 1;
+  }
+}
+
+/** What an undoing took off the plan, and nobody has carried out since: of each shard the newest. */
+export async function partsTakenOff(deps: Deps, operationId: OperationId): Promise<readonly WavePart[]> {
+  const newest = new Map<ShardId, OperationPart>();
+  for (const part of await everyPart(deps, operationId, 0)) newest.set(partOf(part.value).shardId, part);
+  return [...newest.values()]
+    .filter(({ status, reason }) => status === 'SKIPPED' && reason === TAKEN_OFF)
+    .map(({ value }) => partOf(value));
+}
+
 export async function partsByNumber(
   deps: Deps,
   operationId: OperationId,

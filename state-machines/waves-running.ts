@@ -5,7 +5,9 @@ import type { RunningPart, WaveState } from '../shared/domain/waves/state.ts';
 import type { Deps } from '../shared/ports.ts';
 import { cancelOperation, pauseOperation, resumeOperation } from '../shared/usecases/operations.ts';
 import { BY } from './move-replica/work.ts';
-import { notePart, settleParts } from './waves-parts.ts';
+import { mapBounded } from '../shared/domain/map-bounded.ts';
+import { partOf } from '../shared/domain/waves/parts.ts';
+import { notePart, openPartsFrom, settleParts, TAKEN_OFF } from './waves-parts.ts';
 import type { Settled } from './waves-parts.ts';
 import type { WaveGoal } from './waves.ts';
 
@@ -72,6 +74,33 @@ export async function resumeParts(deps: Deps, operation: OperationRecord, state:
     // One that is not paused says so; nothing else is meant.
     await resumeOperation(deps, BY, { params: { operation_id: look.childId }, query: {}, body: undefined });
   }
+}
+
+/** Parts that are taken back at once. */
+const TAKEN_BACK_AT_ONCE = 16;
+
+/**
+ * Before an undoing: parts that never started are taken off the plan, so that nobody carries them out later; those that a step started and died
+ * before it saved are known again.
+ */
+export async function closePlanned(deps: Deps, operation: OperationRecord, state: WaveState): Promise<WaveState> {
+  const known = new Set(state.running.map(({ number }) => number));
+  const open = (await openPartsFrom(deps, operation.operationId, 0)).filter(({ number }) => !known.has(number));
+  const planned = open.filter(({ status }) => status === 'PLANNED');
+  await mapBounded(planned, TAKEN_BACK_AT_ONCE, ({ number }) =>
+    notePart(deps, operation.operationId, number, { status: 'SKIPPED', reason: TAKEN_OFF }),
+  );
+  const sinceMs = deps.clock.wallMs();
+  const started = open
+    .filter(({ status }) => status === 'RUNNING')
+    .map(({ number, value }): RunningPart => ({ number, shardId: partOf(value).shardId, sinceMs, source: null }));
+  return {
+    ...state,
+    running: [...state.running, ...started],
+    waiting: [],
+    skipped: state.skipped + planned.length,
+    reasons: planned.length === 0 ? state.reasons : withReason(state.reasons, TAKEN_OFF),
+  };
 }
 
 /** Has every part undone that can be; one that is past that goes on to its end. The answer says what still runs. */

@@ -125,10 +125,15 @@ class Starter {
       this.hold(record.number, part.shardId, 'PACE');
       return true; // leader transfers behind it cost nothing of the pace
     }
-    const { operationId } = this.operation;
+    const { operationId, run, undoing } = this.operation;
     const around = {
       principal: BY,
       operationId,
+      when: [
+        { kind: 'equals', field: 'status', value: 'RUNNING' },
+        { kind: 'equals', field: 'run', value: run },
+        { kind: 'equals', field: 'undoing', value: undoing },
+      ] as const,
       view: this.round.view,
       inFlight: this.round.inFlight,
       beforeStart: (number: number, childId: OperationPart['childId']) =>

@@ -9,8 +9,8 @@ import type { WaveState } from '../shared/domain/waves/state.ts';
 import type { Change, Deps, Stored } from '../shared/ports.ts';
 import { DONE, endRolledBack, failWith, loadOperation, saveOperation } from './step.ts';
 import type { OperationMachine, OperationPatch, StepError, StepFunction, StepResult } from './step.ts';
-import { busyShards, nextPartNumber, notePart, writeParts } from './waves-parts.ts';
-import { cancelParts, pauseParts, resumeParts, settle } from './waves-running.ts';
+import { busyShards, nextPartNumber, notePart, openPartsFrom, writeParts } from './waves-parts.ts';
+import { cancelParts, closePlanned, pauseParts, resumeParts, settle } from './waves-running.ts';
 import { startParts } from './waves-start.ts';
 
 /**
@@ -47,6 +47,8 @@ export interface WaveGoal {
   finish?(deps: Deps, operation: Stored<'operation'>, state: WaveState): Promise<FinishResult>;
   /** What a cancel puts back besides the parts: PARTS: by parts, `plan` gives them while `undoing`. */
   undo?(deps: Deps, operation: OperationRecord): Promise<'DONE' | 'PARTS'>;
+  /** True from the effect on that nothing takes back: from there an operation whose steps keep failing only goes on, and ends APPLIED. */
+  isPast?(deps: Deps, operation: OperationRecord): Promise<boolean>;
 }
 
 export type FinishResult =
@@ -147,13 +149,17 @@ function progressOf(goal: WaveGoal, operation: OperationRecord, state: WaveState
   return { progress: { done, total: Math.max(known, done), unit: goal.unit } };
 }
 
-async function planPass(deps: Deps, goal: WaveGoal, operation: OperationRecord, state: WaveState): Promise<Verdict> {
+async function planPass(deps: Deps, goal: WaveGoal, operation: OperationRecord, before: WaveState): Promise<Verdict> {
   const { operationId } = operation;
+  let state = before;
   const nowMs = deps.clock.wallMs();
   const stored = await nextPartNumber(deps, operationId);
-  // A step died between writing parts and saving that it did: they are carried out.
-  if (stored > (state.next ?? 0))
-    return { kind: 'GO', phase: 'execute', state: { ...state, next: stored, plannedMs: nowMs } };
+  if (stored > (state.next ?? 0)) {
+    // A step died between writing parts and saving that it did: they are carried out. A redriven operation finds those of before, all ended.
+    const open = await openPartsFrom(deps, operationId, state.next ?? 0);
+    if (open.length > 0) return { kind: 'GO', phase: 'execute', state: { ...state, next: stored, plannedMs: nowMs } };
+    state = { ...state, next: stored, cursor: stored };
+  }
   const pass = await goal.plan(deps, operation, state, busyShards(state));
   await writeParts(deps, operationId, stored, pass.parts);
   const planned: WaveState = { ...state, next: stored + pass.parts.length, goal: pass.goal, plannedMs: nowMs };
@@ -263,7 +269,7 @@ async function rollBack(
 ): Promise<StepResult> {
   const back = (): string => 'roll-back';
   if (state.undo !== 'goal') {
-    const left = await cancelParts(deps, operation.value, state);
+    const left = await cancelParts(deps, operation.value, await closePlanned(deps, operation.value, state));
     if (left.running.length > 0) {
       const waitingOn = `${left.running.length} parts to end`;
       const waits: Verdict = {
@@ -274,17 +280,32 @@ async function rollBack(
       };
       return keep(deps, goal, operation, waits, state.phase, back);
     }
-    const undone = (await goal.undo?.(deps, operation.value)) ?? 'DONE';
-    if (undone === 'DONE') return endUndone(deps, operation, left);
+    const isPast = (await goal.isPast?.(deps, operation.value)) ?? false;
+    const undone = isPast ? 'PARTS' : ((await goal.undo?.(deps, operation.value)) ?? 'DONE');
+    if (undone === 'DONE') return endUndone(deps, goal, operation, left);
     const anew: WaveState = { ...left, undo: 'goal', waiting: [], cursor: left.next ?? 0, goal: null };
     return keep(deps, goal, operation, { kind: 'GO', phase: 'plan', state: anew }, state.phase, back);
   }
-  if (state.phase === 'finish') return endUndone(deps, operation, state);
+  if (state.phase === 'finish') return endUndone(deps, goal, operation, state);
   const pass = state.phase === 'plan' ? planPass : executePass;
   return keep(deps, goal, operation, await pass(deps, goal, operation.value, state), state.phase, back);
 }
 
-async function endUndone(deps: Deps, operation: Stored<'operation'>, state: WaveState): Promise<StepResult> {
+async function endUndone(
+  deps: Deps,
+  goal: WaveGoal,
+  operation: Stored<'operation'>,
+  state: WaveState,
+): Promise<StepResult> {
+  if ((await goal.isPast?.(deps, operation.value)) === true) {
+    await saveOperation(
+      deps,
+      operation,
+      { state: waveStateJson(state), status: 'SUCCEEDED', outcome: 'APPLIED', error: null, waitingOn: null },
+      { name: 'roll-back', detail: `nothing to undo, all is done: ${operation.value.error?.code ?? STOPPED.code}` },
+    );
+    return DONE;
+  }
   const saved = await saveOperation(
     deps,
     operation,

@@ -12,7 +12,7 @@ import { Bug, err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
 import { replicaOn } from '../domain/shard.ts';
 import type { Replica, ShardDescriptor } from '../domain/shard.ts';
-import type { Deps, LocatedShard, Principal } from '../ports.ts';
+import type { Deps, LocatedShard, Principal, RecordWrite } from '../ports.ts';
 import { ownershipWrites, shardNotFound } from './descriptor-change.ts';
 import { membershipFault } from './membership-faults.ts';
 import { principalName } from './principal.ts';
@@ -143,6 +143,8 @@ export async function startMembershipChange(
     readonly plan?: Json;
     readonly operationId?: OperationId;
     readonly parentId?: OperationId;
+    /** What must hold in the same commit besides. */
+    readonly checks?: readonly RecordWrite[];
   },
 ): Promise<Result<OperationRecord, Fault>> {
   const { input } = change;
@@ -162,7 +164,11 @@ export async function startMembershipChange(
     ...(change.plan === undefined ? {} : { plan: change.plan }),
     ...(change.parentId === undefined ? {} : { parentId: change.parentId }),
     also: {
-      writes: [...deps.directory.replaceWrites(located, next), ...ownershipWrites(deps, shard, next)],
+      writes: [
+        ...deps.directory.replaceWrites(located, next),
+        ...ownershipWrites(deps, shard, next),
+        ...(change.checks ?? []),
+      ],
       audit: [
         {
           entity: `shard:${shard.shardId}`,

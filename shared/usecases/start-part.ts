@@ -13,7 +13,7 @@ import type { ShardDescriptor } from '../domain/shard.ts';
 import type { BudgetRefusal, InFlight } from '../domain/waves/budget.ts';
 import type { FactorPart, LeaderPart, MovePart, WavePart } from '../domain/waves/parts.ts';
 import { chooseRemovals } from '../domain/waves/removals.ts';
-import type { Deps, LocatedShard, Principal } from '../ports.ts';
+import type { Condition, Deps, LocatedShard, Principal } from '../ports.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { checkMembershipChange, startMembershipChange } from './move-replica.ts';
 import type { MembershipRequest } from './move-replica.ts';
@@ -37,6 +37,8 @@ export type PartStart =
 export interface Surroundings {
   readonly principal: Principal;
   readonly operationId: OperationId;
+  /** What the operation's record must be when a child is started: a step that comes late starts nothing for an operation that went on. */
+  readonly when: readonly Condition[];
   readonly view: ClusterView;
   readonly inFlight: InFlight;
   /** Called before the child is started: a crash in between leaves a part that says which child to look for. */
@@ -89,6 +91,7 @@ async function startChange(
     input: checked.value,
     operationId: childId,
     parentId,
+    checks: [{ kind: 'check', entity: 'operation', id: { operationId: parentId }, when: around.when }],
   });
   // CONFLICT: the shard changed under the start; the part is looked at again.
   if (!started.ok) return refused(started.error.code);

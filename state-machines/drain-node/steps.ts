@@ -95,6 +95,11 @@ const goal: WaveGoal = {
     if (replicas.length > 0) return { kind: 'AGAIN' };
     return input.mode === 'DRAIN' ? { kind: 'END' } : bury(deps, operation, input.id, state.phase);
   },
+  isPast: async (deps, operation) => {
+    const { id, mode } = inputOf(operation);
+    if (mode !== 'DECOMMISSION') return false;
+    return (await deps.records.get('node', { nodeId: id }))?.value.membership === 'DECOMMISSIONED';
+  },
   undo: async (deps, operation) => {
     const { id, mode, before } = inputOf(operation);
     if (mode === 'LEADERS') return 'DONE';

@@ -9,6 +9,7 @@ import { makePlan, partsOfPlan } from '../../shared/usecases/rebalance-plan.ts';
 import type { RebalanceMode } from '../../shared/usecases/rebalance-plan.ts';
 import { fieldsOf, textOf } from '../step.ts';
 import { waveMachine } from '../waves.ts';
+import { partsTakenOff } from '../waves-parts.ts';
 import type { WaveGoal } from '../waves.ts';
 
 /**
@@ -37,8 +38,8 @@ const goal: WaveGoal = {
   plan: async (deps, operation) => {
     const input = fieldsOf(operation.input);
     const nothing = { parts: [], goal: null, complete: true, left: 0, waitingOn: null };
-    // Planned by the request, and even already.
-    if (input['planned'] === true) return nothing;
+    // Planned by the request: even already, or redriven, with what its undoing took off the plan.
+    if (input['planned'] === true) return { ...nothing, parts: await partsTakenOff(deps, operation.operationId) };
     const table = input['table'] === null ? null : tableName(textOf(input, 'table'));
     const plan = await makePlan(deps, { mode: textOf(input, 'mode') as RebalanceMode, table });
     return { ...nothing, parts: partsOfPlan(plan) };

@@ -11,8 +11,8 @@ import type { Story } from './store-boundary/stories.ts';
  */
 
 /** Runs of one operation and of one call of the API that are done here: 10 to 60 ms each. */
-const RUNS_OF_OPERATION = 16;
-const RUNS_OF_CALL = 3;
+const RUNS_OF_OPERATION = 6;
+const RUNS_OF_CALL = 2;
 const STORIES_MS_MAX = 180_000;
 
 async function problemsOf(story: Story, runsMax: number): Promise<string[]> {

@@ -4,7 +4,7 @@ import type { AslRunner } from '../../local/asl-runner.ts';
 import { createAddressBook } from '../../shared/adapters/address-book.ts';
 import { createCommandDispatcher } from '../../shared/adapters/command-dispatcher.ts';
 import type { CommandAck } from '../../shared/contracts/node/commands.ts';
-import { commandId, nodeId } from '../../shared/domain/ids.ts';
+import { commandId } from '../../shared/domain/ids.ts';
 import { err, ok } from '../../shared/domain/result.ts';
 import type { Json } from '../../shared/domain/records.ts';
 import { StoreError } from '../../shared/ports.ts';

@@ -20,4 +20,24 @@ export const FOUND: readonly { readonly way: string; readonly faults: string; re
     faults: 'Claim frozen-past-end@1',
     was: 'a claim that came after its operation had ended took the shard again',
   },
+  {
+    way: 'change-replication-factor',
+    faults: 'Begin late-after-end, Execute redriven',
+    was: 'a redriven operation carried out parts of the plan that had been undone, before it had set the factor again (I-7)',
+  },
+  {
+    way: 'change-replication-factor',
+    faults: 'Execute crashed@2, Execute cancelled',
+    was: 'a part that a step had started when it died was forgotten by the undoing, and took a copy away after it (I-7, I-10)',
+  },
+  {
+    way: 'drain-node',
+    faults: 'Finish repeated, Finish fails-for-long',
+    was: 'a node that was buried already was called rolled back when the last steps kept failing',
+  },
+  {
+    way: 'rebalance',
+    faults: 'Execute redriven',
+    was: 'kept beside the fix of parts that an undoing forgot: what it took off a given plan is done by a redrive',
+  },
 ];

@@ -78,7 +78,8 @@ async function touch(world: MortalWorld, writes: readonly ItemWrite[]): Promise<
       write.key.sk.startsWith('A#') &&
       touched.some(
         ({ item }) =>
-          isNumberedByRevision(String(write.body['entity']), item) && write.body['number'] === item.revision + 1,
+          isNumberedByRevision(entities.audit.codec.decode(write.body).entity, item) &&
+          write.body['number'] === item.revision + 1,
       ),
   );
   const own = `touch-${world.base.committed.length}`;

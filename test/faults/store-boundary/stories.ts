@@ -13,6 +13,7 @@ import type { Way } from '../sagas/enumerate.ts';
 import { createdTable, openOperations, shardsOf, ticksOff } from '../scenario-kit.ts';
 import { proposeAllCopies } from '../move-scenario.ts';
 import { lostNodes } from '../wave-scenarios.ts';
+import { background } from './background.ts';
 import { probes } from './probes.ts';
 import type { Probe } from './probes.ts';
 import type { StoreFaultKind } from './faults.ts';
@@ -98,7 +99,7 @@ const codeOf = ({ status, body }: HttpAnswer): string =>
 
 /** The store's own state may be told (429, 503); whatever another caller does is no failure of the server. */
 const allowed = (fault: StoreFaultKind | null, status: number): boolean =>
-  status < 500 || (status === 503 && (fault === 'conflict' || fault === 'answer-lost'));
+  status < 500 || (status === 503 && (fault === 'throttled' || fault === 'conflict' || fault === 'answer-lost'));
 
 /** Answers that a repeated request may get because it meets the effect of the one before: learned once, in an undisturbed world. */
 const metItself = new Map<string, string>();
@@ -146,5 +147,6 @@ const isUnsettled = ({ status, headers, body }: HttpAnswer): boolean =>
 
 export const stories = (): readonly Story[] => [
   ...everyWay().map(storyOf),
+  ...background,
   ...(Object.keys(probes) as CallName[]).map((name) => storyOfCall(name)),
 ];
