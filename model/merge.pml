@@ -12,6 +12,9 @@
 #ifndef WRITES
 #define WRITES 1            /* of each part */
 #endif
+#ifndef FENCES
+#define FENCES 3            /* nodes that are fenced, all together */
+#endif
 #define N 3
 #define MIN 2
 #define LOG (WRITES + EPOCHS - 1)
@@ -77,7 +80,7 @@ inline witness(s, n, upto) {
 }
 
 #define NODE(n) \
-  :: d_step { !fenced[n] -> printf("MSC: fence %d\n", n); fenced[n] = 1 } \
+  :: d_step { !fenced[n] && fenced[0] + fenced[1] + fenced[2] < FENCES -> printf("MSC: fence %d\n", n); fenced[n] = 1 } \
   :: d_step { fenced[n] && registered[n] != 2 -> printf("MSC: register %d\n", n); stop(n); registered[n] = 2 } \
   :: d_step { registered[n] != 0 -> printf("MSC: crash %d\n", n); stop(n); registered[n] = 0 }
 
@@ -159,6 +162,7 @@ inline witness(s, n, upto) {
 #define JOIN(n) \
   :: d_step { merged && !joined[n] && registered[n] != 0 -> stop(n); if :: WHOLE(n) -> joined[n] = 1; printf("MSC: %d joins\n", n) :: else -> joined[n] = 2; printf("MSC: %d gives its parts up\n", n) fi } \
   :: d_step { merged && fenced[mL] && IN(mIn, n) && !fenced[n] && mE < EPOCHS + 3 -> mE++; mL = n; printf("MSC: %d leads epoch %d of both\n", n, mE) } \
+  :: d_step { merged && joined[n] == 1 && !fenced[n] && !IN(mIn, n) && mlead[mL] == mE -> printf("MSC: the merged log of %d matches, it joins IN_SYNC\n", n); mIn = mIn | BIT(n) } \
   :: d_step { merged && mL == n && registered[n] == 1 && joined[n] == 1 && mlead[n] == 0 -> printf("MSC: %d takes up epoch %d of both\n", n, mE); \
      for (j : 0 .. N - 1) { mlead[j] = 0 }; mlead[n] = mE; holdsAll(0, n); holdsAll(1, n) } \
   :: d_step { merged && mL == n && joined[n] == 2 && IN(mIn, n) && !fenced[n] -> printf("MSC: the leader %d of both holds nothing\n", n); CHECK(I6, 0) }

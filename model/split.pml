@@ -12,6 +12,9 @@
 #ifndef WRITES
 #define WRITES 2
 #endif
+#ifndef FENCES
+#define FENCES 3            /* nodes that are fenced, all together */
+#endif
 #define N 3
 #define MIN 2
 #define LOG (WRITES + EPOCHS)
@@ -83,7 +86,7 @@ inline witness(s, n, upto) {
 }
 
 #define NODE(n) \
-  :: d_step { !fenced[n] && !(lease[n] && registered[n] == 1) -> printf("MSC: fence %d\n", n); fenced[n] = 1 } \
+  :: d_step { !fenced[n] && fenced[0] + fenced[1] + fenced[2] < FENCES && !(lease[n] && registered[n] == 1) -> printf("MSC: fence %d\n", n); fenced[n] = 1 } \
   :: d_step { fenced[n] && registered[n] != 2 -> printf("MSC: register %d\n", n); endTerm(P, n); endTerm(C, n); endSession(P, n); endSession(C, n); registered[n] = 2; lease[n] = 1 } \
   :: d_step { registered[n] != 0 -> printf("MSC: crash %d\n", n); endTerm(P, n); endTerm(C, n); endSession(P, n); endSession(C, n); registered[n] = 0; lease[n] = 0 } \
   :: d_step { lease[n] -> printf("MSC: lease of %d ends\n", n); lease[n] = 0 } \

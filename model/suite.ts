@@ -86,14 +86,14 @@ export const MODELS: readonly ModelRun[] = [
   {
     name: 'split',
     model: 'split',
-    defines: ['WRITES=1'],
-    bounds: "3 nodes, the child's epochs 2-3, each node fenced once, 1 write",
+    defines: ['WRITES=1', 'FENCES=1'],
+    bounds: "3 nodes, the child's epochs 2-3, one fence, 1 write",
   },
   {
     name: 'merge',
     model: 'merge',
-    defines: [],
-    bounds: '3 nodes, epochs 1-2 of one part, each node fenced once, 1 write to each part, one list shrinks',
+    defines: ['FENCES=1'],
+    bounds: '3 nodes, epochs 1-2 of one part, one fence, 1 write to each part, one list shrinks',
   },
   { name: 'directory', model: 'directory', defines: [], bounds: '2 pages, 3 shards, epochs 1-4' },
 ];
