@@ -119,7 +119,10 @@ try {
     ...traces,
   };
   if (values.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
-  else print(pass ? 'The models hold, and every guard matters.' : `${failures} failures.`);
+  else
+    print(
+      `${models.length} models, ${counterexamples.length} guards removed, ${traces.traces_checked} runs: ${pass ? 'all hold' : `${failures} FAILED`}`,
+    );
   process.exitCode = pass ? 0 : 1;
 } catch (error) {
   if (!(error instanceof SpinFailed)) throw error;

@@ -195,7 +195,12 @@ export const GUARDS: readonly GuardRun[] = [
   shard('E5', 'E5_ROUND', ['READS', ...SMALL], 'a read without a lease and without a round'),
   shard('E5', 'E5_AFTER', ['READS', ...SMALL], 'confirmations from before the read arrived count'),
   shard('ADR 3', 'ADR3_ELECTABLE', ['WIPES=1', ...SMALL], 'an empty copy stands in for an entry that can be elected'),
-  shard('I-5', 'BIRTH_PROMISE', ['WIPES=1', 'ROLLBACK', ...SMALL], 'a copy in a directory that was rolled back takes part under its old promise'),
+  shard(
+    'I-5',
+    'BIRTH_PROMISE',
+    ['WIPES=1', 'ROLLBACK', ...SMALL],
+    'a copy in a directory that was rolled back takes part under its old promise',
+  ),
   move('R1', 'R1_FLOOR', 'IN_SYNC falls below min_in_sync'),
   move('R2', 'R2_WHOLE', 'a copy is listed that lacks writes'),
   move('R4', 'R4_ID', 'a replica id is used again'),
