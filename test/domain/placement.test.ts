@@ -63,6 +63,8 @@ describe('initial placement (I-7)', () => {
     ['as many nodes as replicas are enough', { a1: {}, b1: {} }, 1, 2, ['a1 b1']],
     ['of equal nodes the one with the lower id, whatever their order', { a2: {}, a1: {} }, 2, 1, ['a1', 'a2']],
     ['of equal zones the one with the lower name', { b1: {}, a1: {} }, 2, 1, ['a1', 'b1']],
+    ['of equal zones the one with the lower name, in this order too', { a1: {}, b1: {} }, 2, 1, ['a1', 'b1']],
+    ['each node once before one twice', { a1: {}, a2: {}, a3: {} }, 4, 1, ['a1', 'a2', 'a3', 'a1']],
     ['replicas already held count', { a1: { replicas: 2 }, a2: {} }, 3, 1, ['a2', 'a2', 'a1']],
     [
       'the zone whose best node holds least',
