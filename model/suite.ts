@@ -31,14 +31,14 @@ export const MODELS: readonly ModelRun[] = [
   {
     name: 'leadership with leases',
     model: 'leadership',
-    defines: ['CLOCK', 'EPOCHS=2', 'WRITES=2'],
-    bounds: '3 nodes, epochs 1-2, each node fenced once, 2 writes',
+    defines: ['CLOCK', 'EPOCHS=2', 'WRITES=1'],
+    bounds: '3 nodes, epochs 1-2, each node fenced once, 1 write',
   },
   {
     name: 'leadership without clocks',
     model: 'leadership',
-    defines: ['EPOCHS=3', 'WRITES=1'],
-    bounds: '3 nodes, epochs 1-3, each node fenced once, 1 write; no clock is trusted',
+    defines: ['EPOCHS=2', 'WRITES=2'],
+    bounds: '3 nodes, epochs 1-2, each node fenced once, 2 writes; no clock is trusted',
   },
   {
     name: 'reads without a lease',
