@@ -44,6 +44,7 @@ export function checkCopies(
 ): readonly string[] {
   const problems: string[] = [];
   for (const shard of shards.values()) {
+    problems.push(...checkLogs(shard, nodes));
     const [first, ...others] = inSyncReplicas(shard).map((replica) => ({
       replica,
       rows: rowsOf(replica, shard, nodes),
@@ -65,6 +66,31 @@ export function checkCopies(
     }
   }
   return problems;
+}
+
+/**
+ * R5: logs of copies in sync that hold an entry at the same sequence hold the same one there. Rows alone would not show it: whatever differed was
+ * written anew at the end of the run.
+ */
+function checkLogs(shard: ShardDescriptor, nodes: readonly InspectedNode[]): readonly string[] {
+  const [first, ...others] = inSyncReplicas(shard).flatMap((replica) => {
+    const engine = nodes.find(({ nodeId }) => nodeId === replica.nodeId)?.engine() ?? null;
+    const meta = engine?.replica(shard.shardId);
+    return engine === null || meta?.replicaId !== replica.replicaId ? [] : [{ engine, meta, nodeId: replica.nodeId }];
+  });
+  if (first === undefined) return [];
+  return others.flatMap((other) => {
+    const from = Math.max(first.meta.base.seq, other.meta.base.seq);
+    const to = Math.min(first.meta.last.seq, other.meta.last.seq);
+    for (let seq = from; seq <= to; seq++) {
+      const epochs = [first, other].map(({ engine, meta }) => engine.epochAt(meta, seq));
+      if (epochs[0] !== epochs[1])
+        return [
+          `I-6: logs of ${shard.shardId} differ at ${seq}: ${first.nodeId} holds an entry of epoch ${epochs[0]}, ${other.nodeId} one of epoch ${epochs[1]}`,
+        ];
+    }
+    return [];
+  });
 }
 
 /** The copy's committed rows as text, to be compared. */
