@@ -3,7 +3,6 @@ import { stripTypeScriptTypes } from 'node:module';
 import { simulate } from './cluster.ts';
 import { MISTAKES } from './mistakes/index.ts';
 import { searched } from './mistakes/planted.ts';
-import { PORT_MISTAKES } from './mistakes/port-mistakes.ts';
 import { RUNS } from './mistakes/runs.ts';
 import { isFinding } from './mistakes/search.ts';
 import { SETTINGS } from './mistakes/settings.ts';
@@ -21,8 +20,16 @@ const RULES_WITHOUT_CODE = ['S5'];
 const QUICK = [
   'a sequence that moved does not begin the observation anew',
   'a registration does not wait for the end of the old lease',
-  'a leader is elected without a fence of the old one',
   'a split commits its left part before its right part',
+];
+
+/** Ports need no process of their own: these are found by seed 1 or 2. */
+const PORTS = [
+  'a fence does not require the sequence that was observed',
+  'a node believes in its lease until it is told of the fence',
+  'an entry of a passed node epoch may be elected',
+  'the id of a removed replica is used again',
+  'a merge commits without its leaders being sealed',
 ];
 
 describe('the list of planted mistakes', () => {
@@ -57,9 +64,10 @@ describe('the list of planted mistakes', () => {
 });
 
 describe('the simulation finds planted mistakes', () => {
-  test.each(PORT_MISTAKES.map((mistake) => [mistake.name, mistake] as const))(
+  test.each(PORTS)(
     '%s',
-    async (_, { setting, mistakes = {} }) => {
+    async (name) => {
+      const { setting, mistakes = {} } = MISTAKES.find((mistake) => mistake.name === name)!;
       for (let seed = 1; seed <= SEEDS_MAX; seed++) {
         const { problems } = await simulate({ ...RUNS[setting](seed).options, mistakes });
         if (problems.some(isFinding)) return;

@@ -17,7 +17,7 @@ export const REPLICATION_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a leader leaves a silent member out of its ack set by itself',
     breaks: 'R1',
-    setting: 'ordinary',
+    setting: 'partitions',
     changes: [
       {
         file: 'data-node/replication/leadership.ts',
@@ -57,7 +57,7 @@ export const REPLICATION_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a replica is proposed IN_SYNC before it is required',
     breaks: 'R2',
-    setting: 'partitions',
+    setting: 'answers lost',
     changes: [
       {
         file: 'data-node/replication/proposals.ts',
@@ -71,7 +71,7 @@ export const REPLICATION_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a proposal whose outcome is unknown counts as never made',
     breaks: 'R2',
-    setting: 'partitions',
+    setting: 'answers lost',
     changes: [
       {
         file: 'data-node/replication/leadership.ts',

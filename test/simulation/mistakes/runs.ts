@@ -38,6 +38,9 @@ const scripted =
     },
   });
 
+/** The longest round of any script: none begins later, so that nothing breaks any more when a run is over and heals. */
+const ROUND_MS_MAX = 13_000;
+
 /** Does something again and again, with random pauses, for as long as the faults of a run last. */
 function repeatedly(
   time: VirtualTime,
@@ -45,7 +48,7 @@ function repeatedly(
   betweenMs: readonly [number, number],
   act: () => void,
 ): void {
-  const untilMs = time.nowMs() + RUN_MINUTES * 60_000;
+  const untilMs = time.nowMs() + RUN_MINUTES * 60_000 - ROUND_MS_MAX;
   const next = (): void => {
     if (time.nowMs() >= untilMs) return;
     act();
@@ -59,14 +62,6 @@ function someNode(cluster: FaultyCluster, random: SeededRandom): FaultyNode | nu
   const up = cluster.nodes.filter((node) => node.isUp());
   return up.length < cluster.nodes.length - 1 ? null : random.pick(up);
 }
-
-const pauses: Script = (cluster, time, random) =>
-  repeatedly(time, random, [500, 3_000], () => {
-    const node = someNode(cluster, random);
-    if (node === null) return;
-    node.pause();
-    time.after(random.between(0.5, 3) * cluster.leaseMs, () => node.resume());
-  });
 
 /** Five seconds are enough for a clean stop, which waits 2 s for writes in flight and 2 s for the release's answer. */
 const cleanStops: Script = (cluster, time, random) =>
@@ -85,24 +80,64 @@ const restarts: Script = (cluster, time, random) =>
     time.after(random.between(20, 1_500), () => node.start());
   });
 
-const partitions: Script = (cluster, time, random) => {
-  const CUTS_MAX = 4;
-  const open = new Set<string>();
-  repeatedly(time, random, [200, 1_200], () => {
-    if (open.size >= CUTS_MAX) return;
+/** One node at a time: each of its links to the control plane and to other nodes is cut with even chances, by direction and for a while. */
+const partitions: Script = (cluster, time, random) =>
+  repeatedly(time, random, [3_500, 6_500], () => {
     const node = random.pick(cluster.nodes).nodeId;
-    const other = random.pick([cluster.controlPlaneHost, ...cluster.nodes.map(({ nodeId }) => nodeId)]);
-    const [from, to] = random.chance(0.5) ? [node, other] : [other, node];
-    const cut = `${from}>${to}`;
-    if (from === to || open.has(cut)) return;
-    open.add(cut);
-    cluster.network.cut(from, to);
-    time.after(random.between(0.2, 1.5) * cluster.leaseMs, () => {
-      open.delete(cut);
-      cluster.network.mend(from, to);
+    const others = [cluster.controlPlaneHost, ...cluster.nodes.map(({ nodeId }) => nodeId)];
+    for (const other of others.filter((one) => one !== node))
+      for (const [from, to] of [
+        [node, other],
+        [other, node],
+      ] as const) {
+        if (random.chance(0.5)) continue;
+        const fromMs = random.between(0, 2_000);
+        time.after(fromMs, () => cluster.network.cut(from, to));
+        time.after(fromMs + random.between(0.5, 2) * cluster.leaseMs, () => cluster.network.mend(from, to));
+      }
+  });
+
+/**
+ * Once a round, if every copy is whole: a node of three lags and comes back, while the others no longer hear the control plane; before they do
+ * again the node is out of their reach once more, and the control plane no longer hears them.
+ */
+const answersLost: Script = (cluster, time, random) => {
+  const { network, controlPlaneHost: control } = cluster;
+  const setLinks = (links: readonly (readonly [string, string])[], open: boolean): void => {
+    for (const [from, to] of links)
+      if (open) network.mend(from, to);
+      else network.cut(from, to);
+  };
+  let underWay = false;
+  repeatedly(time, random, [1_000, 3_000], () => {
+    if (underWay || !cluster.fullyReplicated()) return;
+    underWay = true;
+    const lagging = random.pick(cluster.nodes).nodeId;
+    const others = cluster.nodes.map(({ nodeId }) => nodeId).filter((nodeId) => nodeId !== lagging);
+    const among = others.flatMap((other) => [[lagging, other] as const, [other, lagging] as const]);
+    const toOthers = others.map((other) => [control, other] as const);
+    const fromOthers = others.map((other) => [other, control] as const);
+    const backMs = random.between(1_800, 2_500);
+    const lostMs = backMs + random.between(800, 2_200);
+    setLinks(among, false);
+    time.after(backMs, () => setLinks(among, true));
+    time.after(backMs + random.between(0, 400), () => setLinks(toOthers, false));
+    time.after(lostMs, () => setLinks(among, false));
+    time.after(lostMs + random.between(200, 1_500), () => setLinks(fromOthers, false));
+    time.after(lostMs + 7_500, () => {
+      network.heal();
+      underWay = false;
     });
   });
 };
+
+/** Nodes that the control plane does not hear, and that everybody else reaches. */
+const unheard: Script = (cluster, time, random) =>
+  repeatedly(time, random, [1_500, 4_000], () => {
+    const node = random.pick(cluster.nodes).nodeId;
+    cluster.network.cut(node, cluster.controlPlaneHost);
+    time.after(random.between(1, 2) * cluster.leaseMs, () => cluster.network.mend(node, cluster.controlPlaneHost));
+  });
 
 /** Cuts a node off from everybody, or mends it. */
 function setReachable(cluster: FaultyCluster, nodeId: string, reachable: boolean): void {
@@ -115,8 +150,8 @@ function setReachable(cluster: FaultyCluster, nodeId: string, reachable: boolean
 }
 
 /**
- * Once a round, if every copy is whole: a node lags, a second one loses its disk, and before its copies are filled all lose power. What was
- * acknowledged is on the third ones all the time.
+ * Once a round, if every copy is whole: a node lags, a second one loses its disk, and before its copies are filled all die, one soon after the
+ * other. What was acknowledged is on the third ones all the time.
  */
 const powerLosses: Script = (cluster, time, random) =>
   repeatedly(time, random, [9_000, 14_000], () => {
@@ -129,26 +164,13 @@ const powerLosses: Script = (cluster, time, random) =>
       wiped.start();
     });
     const lossMs = random.between(3_000, 7_500);
-    time.after(lossMs, () => {
-      setReachable(cluster, lagging.nodeId, true);
-      for (const node of cluster.nodes) node.crash();
-    });
-    for (const node of cluster.nodes) time.after(lossMs + random.between(50, 1_500), () => node.start());
-  });
-
-const twoDeaths: Script = (cluster, time, random) => {
-  cluster.climate.weather = { ...FAIR_STORE, latencyMsMax: 60 };
-  repeatedly(time, random, [8_000, 12_000], () => {
-    if (!cluster.nodes.every((node) => node.isUp())) return;
-    const first = random.pick(cluster.nodes);
-    const second = random.pick(cluster.nodes.filter((node) => node !== first));
-    for (const node of [first, second]) {
-      const atMs = random.between(0, 1_000);
-      time.after(atMs, () => node.crash());
-      time.after(atMs + random.between(1_000, 6_000), () => node.start());
+    time.after(lossMs, () => setReachable(cluster, lagging.nodeId, true));
+    for (const node of cluster.nodes) {
+      const diesMs = lossMs + random.between(0, 2_500);
+      time.after(diesMs, () => node.crash());
+      time.after(diesMs + random.between(50, 1_500), () => node.start());
     }
   });
-};
 
 const contention: Script = (cluster, time, random) => {
   const CONTENDED_MS = 20_000;
@@ -161,7 +183,7 @@ const contention: Script = (cluster, time, random) => {
 };
 
 const restartsOnSlowStore: Script = (cluster, time, random) => {
-  cluster.climate.weather = { ...FAIR_STORE, latencyMsMax: 120 };
+  cluster.climate.weather = { ...FAIR_STORE, latencyMsMax: 30 };
   restarts(cluster, time, random);
 };
 
@@ -198,7 +220,8 @@ const outageWithCut: Script = (cluster, time, random) => {
 const SMALL_OUTAGE_MS = 80_000;
 const outageOfFew: Script = (cluster, time, random) => {
   random.pick(cluster.nodes).crash();
-  storeOutage(cluster, time, SMALL_OUTAGE_MS, 10_000);
+  // Ends at any point of the detector's tick and of the nodes' beats.
+  storeOutage(cluster, time, SMALL_OUTAGE_MS, random.between(8_000, 12_000));
 };
 
 /** Fences of the detector (registrations apart) that the trace shows between two moments of virtual time. */
@@ -334,14 +357,13 @@ const failoverWithoutPush = scenario(
 export const RUNS: Readonly<Record<SettingName, (seed: number) => Run>> = {
   ordinary: (seed) => ({ options: { seed, minutes: RUN_MINUTES } }),
   operated: (seed) => ({ options: { seed, minutes: RUN_MINUTES, operated: true } }),
-  'clocks at their bounds': (seed) => ({ options: { seed, minutes: RUN_MINUTES } }),
+  'clocks at their bounds': scripted(unheard),
   'small pages': scripted(restartsOnSlowStore, { operated: true }),
-  pauses: scripted(pauses),
-  restarts: scripted(restarts),
   'clean stops': scripted(cleanStops),
-  partitions: scripted(partitions),
-  'partitions, operated': scripted(partitions, { operated: true }),
-  'two deaths at a time': scripted(twoDeaths),
+  // Three nodes: each of them leads one shard and follows the others.
+  partitions: scripted(partitions, { nodes: 3 }),
+  'answers lost': scripted(answersLost, { nodes: 3, operated: false }),
+  'splits under partitions': scripted(partitions, { operated: true }),
   'power losses': scripted(powerLosses),
   'moves and restarts': scripted(restartsOnSlowStore, { operated: true }),
   'contended store': scripted(contention),

@@ -5,7 +5,7 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a split commits without copies that are prepared',
     breaks: 'S1',
-    setting: 'partitions, operated',
+    setting: 'splits under partitions',
     changes: [
       {
         file: 'state-machines/split-shard/steps.ts',
@@ -22,7 +22,7 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a copy takes entries from a leader that knows another range of the shard',
     breaks: 'S1',
-    setting: 'partitions, operated',
+    setting: 'splits under partitions',
     changes: [
       {
         file: 'data-node/replication/follower.ts',
@@ -32,6 +32,24 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
       {
         file: 'data-node/replication/follower.ts',
         find: '    if (replica.isReshaping() || !sameBounds(replica.descriptor(), descriptor)) return boundsMismatch;\n',
+        replace: '',
+      },
+      {
+        file: 'data-node/replication/splits.ts',
+        find: '    parent.endSession();\n',
+        replace: '',
+      },
+      {
+        file: 'data-node/replication/shard-replica.ts',
+        find: `  shrunk(descriptor: WireDescriptor): void {
+    this.endSession();
+`,
+        replace: `  shrunk(descriptor: WireDescriptor): void {
+`,
+      },
+      {
+        file: 'data-node/replication/leadership.ts',
+        find: '        if (!bounded) link.reopen();\n',
         replace: '',
       },
     ],
@@ -100,7 +118,7 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'copies are joined that do not end where their leaders sealed them',
     breaks: 'S2',
-    setting: 'partitions, operated',
+    setting: 'splits under partitions',
     changes: [
       {
         file: 'data-node/engine/join.ts',
@@ -112,7 +130,7 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a merged shard is in sync where its left part is',
     breaks: 'S2',
-    setting: 'partitions, operated',
+    setting: 'splits under partitions',
     changes: [
       {
         file: 'shared/domain/merge.ts',
