@@ -19,6 +19,8 @@ export interface CampaignOptions {
   readonly requests: number;
   readonly seed: number | string;
   readonly onFailure?: (failure: Failure) => void;
+  /** Told of each request before it is sent: what a run that hangs hangs on. */
+  readonly onRequest?: (at: number, request: string) => void;
   readonly onProgress?: (done: number) => void;
 }
 
@@ -145,6 +147,7 @@ class Campaign {
   }
 
   private async send(request: FuzzRequest): Promise<{ answer: WireAnswer; verdict: Verdict }> {
+    this.options.onRequest?.(this.at, curlLine(request));
     const answer = await this.world.send(request.wire);
     const verdict = judge(request, answer);
     this.count(request, answer, verdict);

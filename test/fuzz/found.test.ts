@@ -90,7 +90,7 @@ test('a node whose fair share is next to nothing (was: 500, no store holds such 
   const huge = { bytes: 2 ** 50 };
   const plan = planRebalance(
     snapshotOf({
-      nodes: [planNode('a1', 'a', { state: 'AWAY' }), planNode('a2', 'a'), planNode('b1', 'b', { weight: 100 })],
+      nodes: [planNode('a1', 'a', { state: 'UNHEALTHY' }), planNode('a2', 'a'), planNode('b1', 'b', { weight: 100 })],
       shards: [
         planShard('s0', ['a1', 'a2'], huge),
         planShard('s1', ['b1', 'a2'], { bytes: 1 }),
