@@ -14,7 +14,7 @@ import type { MutationTarget } from './targets.ts';
 const STRYKER_VERSION = '10.0.0';
 /** Score that each target should reach, per cent of the mutants that some test runs into or should. */
 const SCORE_MIN = 90;
-const MUTANT_TIMEOUT_MS = 20_000;
+const MUTANT_TIMEOUT_MS = 5_000;
 const COPIED = [
   'shared',
   'test',
