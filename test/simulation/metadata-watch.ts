@@ -38,6 +38,8 @@ export class MetadataWatch {
   readonly counts = { commits: 0, descriptorChanges: 0, leaderChanges: 0, fences: 0, splits: 0, merges: 0 };
   private readonly shardIdsUsed = new Set<string>();
   private readonly replicaIdsUsed = new Set<string>();
+  /** Copies of each shard when it was last taken by an operation that changes them, or since. */
+  private readonly copiesAtClaim = new Map<string, number>();
   private readonly receipts = new Map<string, { epoch: number; generation: number }>();
   private readonly report: (violation: Violation) => void;
   private readonly note: (text: string) => void;
@@ -151,15 +153,21 @@ export class MetadataWatch {
         liveness: (nodeId) => this.liveness.get(nodeId) ?? null,
         receipt: (shardId, replicaId) => this.receipts.get(`${shardId}/${replicaId}`) ?? null,
         replicaIdUsed: (replicaId) => this.replicaIdsUsed.has(replicaId),
-        replicationFactor: ({ tableId }) =>
-          [...this.tables.values()].find((table) => table.tableId === tableId)?.replicationFactor,
+        replicationFactor: (after) => this.factorOf(after),
       }).forEach(this.report);
     }
     this.take(shard);
   }
 
+  /** The table's; of a shard that had fewer copies when its owner took it, that many: a replacement keeps their number (I-7). */
+  private factorOf({ shardId, tableId }: ShardDescriptor): number | undefined {
+    const factor = [...this.tables.values()].find((table) => table.tableId === tableId)?.replicationFactor;
+    return factor === undefined ? undefined : Math.min(factor, this.copiesAtClaim.get(shardId) ?? factor);
+  }
+
   private take(shard: ShardDescriptor): void {
     const before = this.shards.get(shard.shardId);
+    if (before?.state.kind !== 'CHANGING_REPLICAS') this.copiesAtClaim.set(shard.shardId, shard.replicas.length);
     this.shards.set(shard.shardId, shard);
     if (before?.startKey !== shard.startKey || before.endKey !== shard.endKey) this.ranges.push(shard);
     for (const replica of shard.replicas) this.replicaIdsUsed.add(replica.replicaId);
