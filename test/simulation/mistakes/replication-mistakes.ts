@@ -152,7 +152,7 @@ export const REPLICATION_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a follower takes entries of an epoch below the one that it promised',
     breaks: 'R5',
-    setting: 'partitions',
+    setting: 'splits under partitions',
     changes: [
       {
         file: 'data-node/replication/follower.ts',

@@ -358,7 +358,6 @@ export const RUNS: Readonly<Record<SettingName, (seed: number) => Run>> = {
   ordinary: (seed) => ({ options: { seed, minutes: RUN_MINUTES } }),
   operated: (seed) => ({ options: { seed, minutes: RUN_MINUTES, operated: true } }),
   'clocks at their bounds': scripted(unheard),
-  'small pages': scripted(restartsOnSlowStore, { operated: true }),
   'clean stops': scripted(cleanStops),
   // Three nodes: each of them leads one shard and follows the others.
   partitions: scripted(partitions, { nodes: 3 }),

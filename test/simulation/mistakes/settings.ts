@@ -95,23 +95,6 @@ export const SETTINGS = {
       replace: `clockRate: 1 + (random.chance(0.5) ? ${CLOCK_ERROR} : -${CLOCK_ERROR}),`,
     })),
   },
-  'small pages': {
-    about:
-      'nodes die and start again, and an operator who mostly splits; pages of the directory hold two to four shards',
-    changes: [
-      ...MOSTLY_SPLITS,
-      {
-        file: 'shared/store/directory-pages.ts',
-        find: 'export const PAGE_SHARDS_MAX = 64;',
-        replace: 'export const PAGE_SHARDS_MAX = 4;',
-      },
-      {
-        file: 'shared/store/directory-pages.ts',
-        find: 'export const PAGE_FILL = 48;',
-        replace: 'export const PAGE_FILL = 3;',
-      },
-    ],
-  },
 } as const satisfies Readonly<Record<string, Setting>>;
 
 export type SettingName = keyof typeof SETTINGS;

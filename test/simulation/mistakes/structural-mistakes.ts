@@ -20,41 +20,6 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
     ],
   },
   {
-    name: 'a copy takes entries from a leader that knows another range of the shard',
-    breaks: 'S1',
-    setting: 'splits under partitions',
-    changes: [
-      {
-        file: 'data-node/replication/follower.ts',
-        find: '    if (!sameBounds(replica.descriptor(), descriptor)) return boundsMismatch;\n',
-        replace: '',
-      },
-      {
-        file: 'data-node/replication/follower.ts',
-        find: '    if (replica.isReshaping() || !sameBounds(replica.descriptor(), descriptor)) return boundsMismatch;\n',
-        replace: '',
-      },
-      {
-        file: 'data-node/replication/splits.ts',
-        find: '    parent.endSession();\n',
-        replace: '',
-      },
-      {
-        file: 'data-node/replication/shard-replica.ts',
-        find: `  shrunk(descriptor: WireDescriptor): void {
-    this.endSession();
-`,
-        replace: `  shrunk(descriptor: WireDescriptor): void {
-`,
-      },
-      {
-        file: 'data-node/replication/leadership.ts',
-        find: '        if (!bounded) link.reopen();\n',
-        replace: '',
-      },
-    ],
-  },
-  {
     name: 'the right part of a split begins at the epoch of its parent',
     breaks: 'S1',
     setting: 'operated',
@@ -116,30 +81,6 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
     ],
   },
   {
-    name: 'copies are joined that do not end where their leaders sealed them',
-    breaks: 'S2',
-    setting: 'splits under partitions',
-    changes: [
-      {
-        file: 'data-node/engine/join.ts',
-        find: "return at(left.last, origin.left_end) && at(right.last, origin.right_end) ? null : 'NOT_AT_SEAL';",
-        replace: 'return null;',
-      },
-    ],
-  },
-  {
-    name: 'a merged shard is in sync where its left part is',
-    breaks: 'S2',
-    setting: 'splits under partitions',
-    changes: [
-      {
-        file: 'shared/domain/merge.ts',
-        find: "return whole || replica.syncStatus !== 'IN_SYNC' ? replica",
-        replace: "return whole || replica.syncStatus !== 'LAGGING' ? replica",
-      },
-    ],
-  },
-  {
     name: 'a merge raises the epoch of its left part alone',
     breaks: 'S2',
     setting: 'operated',
@@ -165,30 +106,6 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
         file: 'shared/usecases/membership.ts',
         find: 'checks: () => nodeEpochChecks(counted),',
         replace: 'checks: () => nodeEpochChecks(counted.slice(counted.length)),',
-      },
-    ],
-  },
-  {
-    name: 'a removal does not check in its commit what it counted',
-    breaks: 'S3',
-    setting: 'moves and restarts',
-    changes: [
-      {
-        file: 'shared/usecases/membership.ts',
-        find: 'checks: () => nodeEpochChecks(counted),',
-        replace: 'checks: () => nodeEpochChecks(counted.slice(counted.length)),',
-      },
-    ],
-  },
-  {
-    name: 'a page split moves descriptors that changed since they were read',
-    breaks: 'S4',
-    setting: 'small pages',
-    changes: [
-      {
-        file: 'shared/store/directory-pages.ts',
-        find: "            when: [{ kind: 'revision', is: revision }],",
-        replace: "            when: revision < 0 ? [] : [{ kind: 'present' }],",
       },
     ],
   },
