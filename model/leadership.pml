@@ -299,16 +299,16 @@ inline crash(n) {
 #define BARRED(n) (rec[n] >= dE)
 #endif
 #ifdef NO_R5_NOOP
-#define BEGIN(n) srv[n] = 1; cm[n] = size[n]
+#define BEGIN(n) srv[n] = 1; cm[n] = size[n]; witness(n, cm[n])
 #else
 #define BEGIN(n) skip
 #endif
 #define TERM(n) \
   :: d_step { dL == n && NAMED(n) && nne[n] != 0 && has[n] && lead[n] == 0 && ACCEPTS(n, dE) && LAST(n) < dE && !BARRED(n) && size[n] < LOG -> \
      printf("MSC: %d takes up epoch %d\n", n, dE); endTerm(n); fs[n] = 0; mx[n] = dE; AT(n, size[n]) = dE; size[n] = size[n] + 1; \
-     lead[n] = dE; nz[n] = size[n]; kin[n] = dIn; ack[n] = dIn & ~BIT(n); fresh[n] = 1; BEGIN(n); \
+     lead[n] = dE; nz[n] = size[n]; kin[n] = dIn; ack[n] = dIn & ~BIT(n); fresh[n] = 1; \
      CHECK(I3, ledBy[dE] == 0 || ledBy[dE] == n + 1); ledBy[dE] = n + 1; \
-     CHECK(I6, size[n] > gl); for (i : 0 .. LOG - 1) { if :: i < gl -> CHECK(I6, AT(n, i) == acked[i]) :: else fi }; skip } \
+     CHECK(I6, size[n] > gl); for (i : 0 .. LOG - 1) { if :: i < gl -> CHECK(I6, AT(n, i) == acked[i]) :: else fi }; BEGIN(n); skip } \
   :: d_step { lead[n] != 0 && lead[n] == dE && !fresh[n] -> printf("MSC: %d learns the descriptor\n", n); \
      fresh[n] = 1; kin[n] = dIn; pend[n] = 0; ack[n] = (ack[n] | dIn) & ~BIT(n) } \
   :: d_step { lead[n] != 0 && dE > lead[n] -> printf("MSC: %d hears of epoch %d\n", n, dE); endTerm(n); LEARNED(n) } \
@@ -395,6 +395,8 @@ inline crash(n) {
   if :: k < size[n] -> k = size[n] :: else fi; \
   for (i : 0 .. LOG - 1) { if :: i < size[n] -> AT(m, i) = AT(n, i) :: i >= k -> AT(m, i) = 0 :: else fi }; size[m] = k
 #endif
+/* R5: what a follower has acknowledged is what the leader sent. */
+#define SAME_LOG(n, m) for (i : 0 .. LOG - 1) { if :: i < size[n] -> CHECK(I6, AT(m, i) == AT(n, i)) :: else fi }; skip
 #ifdef NO_R2_REQUIRE
 #define REQUIRED(n, m) 1
 #define TO_REQUIRE(n, m) 0
@@ -421,7 +423,7 @@ inline crash(n) {
      printf("MSC: %d opens a session with %d\n", n, m); if :: lead[m] != 0 -> endTerm(m) :: else fi; DEFINITION_I5(n, m); \
      mx[m] = lead[n]; fs[m] = lead[n]; ses[LINK(n, m)] = nne[m] * 2 + uu[m]; mt[LINK(n, m)] = 0 } \
   :: d_step { OPEN(n, m) && ACCEPTS(m, lead[n]) && mt[LINK(n, m)] < size[n] -> printf("MSC: %d sends its log to %d\n", n, m); \
-     DEFINITION_I5(n, m); EQUALISE(n, m); mt[LINK(n, m)] = size[n] } \
+     DEFINITION_I5(n, m); EQUALISE(n, m); mt[LINK(n, m)] = size[n]; SAME_LOG(n, m) } \
   :: d_step { lead[n] != 0 && TO_REQUIRE(n, m) -> printf("MSC: %d requires %d\n", n, m); ack[n] = ack[n] | BIT(m) } \
   :: d_step { lead[n] != 0 && fresh[n] && lead[n] == dE && ses[LINK(n, m)] != 0 && pq[m] != ses[LINK(n, m)] && REQUIRED(n, m) && WHOLE(n, m) && \
      (!IN(dIn, m) || ine[m] < ses[LINK(n, m)] / 2) -> \

@@ -167,7 +167,7 @@ export const GUARDS: readonly GuardRun[] = [
   shard('R2', 'R2_SESSION', ['WIPES=1', ...SMALL], 'a proposal does not carry the node epoch of its session'),
   shard('R3', 'L3', ['CLOCK', ...SMALL], 'a node serves reads after its lease'),
   shard('R5', 'R5_PROMISE', SMALL, 'a follower does not refuse lower epochs'),
-  shard('R5', 'R5_NOOP', ['CLOCK', ...SMALL], 'a new leader serves before its no-op is committed'),
+  shard('R5', 'R5_NOOP', ['EPOCHS=3', 'WRITES=1'], 'a new leader serves before its no-op is committed'),
   shard('R5', 'R5_TRUNCATE', SMALL, 'a follower keeps entries that differ'),
   shard('R5', 'R5_COMMITTED', ['CLOCK', ...SMALL], 'reads return what is not committed'),
   shard('R5', 'R5_ORDER', ['CLOCK', ...SMALL], 'the lease is checked before the read'),
@@ -194,7 +194,6 @@ export const GUARDS: readonly GuardRun[] = [
   shard('E4', 'E4_UUID', ['WIPES=1', ...SMALL], 'an election of the void without proof of the directory'),
   shard('E5', 'E5_ROUND', ['READS', ...SMALL], 'a read without a lease and without a round'),
   shard('E5', 'E5_AFTER', ['READS', ...SMALL], 'confirmations from before the read arrived count'),
-  shard('ADR 3', 'ADR3_ELECTABLE', ['WIPES=1', ...SMALL], 'an empty copy stands in for an entry that can be elected'),
   shard(
     'I-5',
     'BIRTH_PROMISE',
@@ -237,6 +236,15 @@ export interface RedundantGuard extends GuardRun {
 
 /** Guards that may be removed: the search without them must visit all states and find nothing, or this text is wrong. */
 export const REDUNDANT: readonly RedundantGuard[] = [
+  {
+    ...shard(
+      'ADR 3',
+      'ADR3_ELECTABLE',
+      ['WIPES=1', ...SMALL],
+      'an empty copy stands in for an entry that can be elected',
+    ),
+    why: 'a start over an empty directory takes a new node epoch (L4), which makes the entry void before the copy is made',
+  },
   {
     ...shard('E4', 'E4_ALL', SMALL, 'an election of the void while an entry is in force'),
     why: 'every listed copy that is intact holds every acknowledged write (R1); the rule prefers leaders that need no proof',
