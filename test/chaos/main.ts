@@ -38,7 +38,7 @@ async function main(): Promise<void> {
     process.on(signal, () => {
       say(`${signal}: ending what was started`);
       stopping.abort(new Error(`ended by ${signal}`));
-      setTimeout(() => process.exit(1), CLEAN_UP_MS_MAX).unref();
+      setTimeout(() => process.exit(2), CLEAN_UP_MS_MAX).unref();
     });
   // The last resort when this process ends in the middle: no process and no mount outlives it.
   process.on('exit', () => killNow());

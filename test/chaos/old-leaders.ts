@@ -30,6 +30,7 @@ export class OldLeaders {
   private readonly api: Api;
   private readonly workload: Workload;
   private readonly token: string;
+  private readonly random: SeededRandom;
   private readonly network = systemNetwork();
   private readonly terms = new Map<string, Term[]>();
   private addresses = new Map<string, string>();
@@ -39,13 +40,17 @@ export class OldLeaders {
     this.api = parts.api;
     this.workload = parts.workload;
     this.token = parts.token;
+    this.random = parts.random;
+  }
+
+  start(): void {
     void this.repeat(
       () => this.learn(),
       () => LEARN_EVERY_MS,
     );
     for (let reader = 1; reader <= READERS; reader++) {
       const name = `old-leader-reader-${reader}`;
-      const random = parts.random.fork(name);
+      const random = this.random.fork(name);
       // Not one after the other: a request may hang in a frozen process.
       void this.repeat(
         async () => void this.ask(name, random),

@@ -22,12 +22,15 @@ export class Operator {
   private readonly random: SeededRandom;
   private readonly say: (line: string) => void;
   private readonly stopping = new AbortController();
-  private readonly loop: Promise<void>;
+  private loop: Promise<void> = Promise.resolve();
 
   constructor(api: Api, random: SeededRandom, say: (line: string) => void) {
     this.api = api;
     this.random = random;
     this.say = say;
+  }
+
+  start(): void {
     this.loop = this.run();
     // A failure is thrown by stop(), not in the middle of something else.
     this.loop.catch(() => undefined);

@@ -91,6 +91,20 @@ export async function runChaos(
 /** With every other seed the nodes beat through one of them. */
 const relaysOf = ({ seed }: ChaosOptions): number => Math.abs(seed % 2);
 
+/** What acts on a cluster during a run. */
+interface Actors {
+  readonly workload: Workload;
+  readonly oldLeaders: OldLeaders;
+  readonly operator: Operator;
+  readonly injector: Injector;
+}
+
+interface Healing {
+  /** What was not whole again in time, in words. */
+  readonly open: readonly string[];
+  readonly settledSeconds: number;
+}
+
 async function underLoad(
   cluster: ChaosCluster,
   options: ChaosOptions,
@@ -100,35 +114,59 @@ async function underLoad(
   const { api } = cluster;
   const random = seededRandom(options.seed);
   await createTable(cluster);
+  const token = await api.dataToken();
   const workload = new Workload({ url: cluster.clientUrl, token: cluster.adminToken, seed: options.seed });
-  const oldLeaders = new OldLeaders({
-    api,
+  const actors: Actors = {
     workload,
-    token: await api.dataToken(),
-    random: random.fork('old leaders'),
-  });
-  workload.start();
-  await sleep(WARM_UP_MS);
-  cluster.copyDirectories();
-  const operator = new Operator(api, random.fork('operator'), say);
-  const injector = new Injector(cluster, say);
-  say(`${NODES} nodes under load; faults for ${options.minutes} minutes`);
-  const untilMs = performance.now() + options.minutes * 60_000;
+    oldLeaders: new OldLeaders({ api, workload, token, random: random.fork('old leaders') }),
+    operator: new Operator(api, random.fork('operator'), say),
+    injector: new Injector(cluster, say),
+  };
+  const healing = await faultsAndHealing(cluster, actors, options, say, signal);
+  say(`settled after ${healing.settledSeconds.toFixed(1)} s; reading back and checking histories`);
+  return reportOf(cluster, actors, healing, options, say);
+}
+
+async function faultsAndHealing(
+  cluster: ChaosCluster,
+  { workload, oldLeaders, operator, injector }: Actors,
+  options: ChaosOptions,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<Healing> {
   try {
-    await injector.run(plannedFaults(random.fork('faults'), NODES), untilMs, signal);
-  } finally {
+    workload.start();
+    oldLeaders.start();
+    await sleep(WARM_UP_MS);
+    cluster.copyDirectories();
+    operator.start();
+    say(`${NODES} nodes under load; faults for ${options.minutes} minutes`);
+    const untilMs = performance.now() + options.minutes * 60_000;
+    const plan = plannedFaults(seededRandom(options.seed).fork('faults'), NODES);
+    await injector.run(plan, untilMs, signal);
     await operator.stop();
+    signal.throwIfAborted();
+    say('the faults are over');
+    const healedMs = performance.now();
+    const open = await settled(cluster.api, SETTLE_MS_MAX, signal);
+    const settledSeconds = (performance.now() - healedMs) / 1000;
+    await sleep(AFTER_MS);
+    signal.throwIfAborted();
+    return { open, settledSeconds };
+  } finally {
+    oldLeaders.stop();
+    await Promise.all([operator.stop(), workload.stop()]);
   }
-  signal.throwIfAborted();
-  say('the faults are over');
-  const healedMs = performance.now();
-  const open = await settled(api, SETTLE_MS_MAX, signal);
-  const settledSeconds = (performance.now() - healedMs) / 1000;
-  await sleep(AFTER_MS);
-  oldLeaders.stop();
-  await workload.stop();
-  signal.throwIfAborted();
-  say(`settled after ${settledSeconds.toFixed(1)} s; reading back and checking histories`);
+}
+
+async function reportOf(
+  cluster: ChaosCluster,
+  { workload, operator, injector }: Actors,
+  { open, settledSeconds }: Healing,
+  options: ChaosOptions,
+  say: (line: string) => void,
+): Promise<ChaosReport> {
+  const { api } = cluster;
   const lost = await workload.readBack();
   const { histories } = workload.recorder;
   const notLinearizable = workload.recorder.problems();
