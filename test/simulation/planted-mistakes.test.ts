@@ -25,7 +25,6 @@ const QUICK = [
 
 /** Ports need no process of their own: these are found by seed 1 or 2. */
 const PORTS = [
-  'a fence does not require the sequence that was observed',
   'a node believes in its lease until it is told of the fence',
   'an entry of a passed node epoch may be elected',
   'the id of a removed replica is used again',
