@@ -6,7 +6,8 @@ import type { ShardReplica } from './shard-replica.ts';
 
 /**
  * Followers that hear nothing from their leader say so (R3), with what they hold: it is also their proof when every node lost
- * power (E4), and the answer's descriptor tells a new leader of its role. Pauses double from report to report.
+ * power (E4), and the answer's descriptor tells a new leader of its role. Pauses double from report to report. A copy that was taken off the
+ * list while its node was away, or came back with an old directory, hears no leader either: that is how it is found.
  */
 export class SilentLeaders {
   private readonly context: HostContext;
@@ -38,7 +39,8 @@ export class SilentLeaders {
     const nowMs = env.clock.monotonicMs();
     let budget = REPORTS_PER_MESSAGE_MAX;
     for (const replica of this.replicas()) {
-      if (replica.leadership() !== null || !replica.isListed() || nowMs < replica.reportDueMs) continue;
+      // A copy that nobody lists reports too: it is told to go (R4).
+      if (replica.leadership() !== null || nowMs < replica.reportDueMs) continue;
       if (budget-- === 0) return;
       replica.reportPauseMs = Math.min(tuning.silentLeaderMsMax, replica.reportPauseMs * 2);
       replica.reportDueMs = nowMs + replica.reportPauseMs * (1 + env.random.next() / 2);

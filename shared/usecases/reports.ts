@@ -195,8 +195,14 @@ async function silentLeader(
   const shard = await present(deps, id);
   if (shard === null) return refused('SHARD_NOT_FOUND', shardNotFound(id).message, null);
   const entry = replicaById(shard, replicaId(one.replica_id));
-  if (entry === undefined || entry.nodeId !== reporter.nodeId)
+  if (entry === undefined) {
+    // A copy is listed before it is made, and its id is never listed again (R4): this one was removed, and the node does not know.
+    await deps.commands.send([
+      { nodeId: reporter.nodeId, type: 'remove_replica', replicaId: replicaId(one.replica_id), shard },
+    ]);
     return refused('REPLICA_UNKNOWN', REFUSALS['REPLICA_UNKNOWN'] ?? '', shard);
+  }
+  if (entry.nodeId !== reporter.nodeId) return refused('REPLICA_UNKNOWN', REFUSALS['REPLICA_UNKNOWN'] ?? '', shard);
   const view = await readLiveness(deps, [shard.leader.nodeId]);
   if (leaderIsFenced(shard, view)) {
     const outcome = await ensureLeader(deps, reporter.principal, id, {

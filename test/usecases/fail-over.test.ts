@@ -283,6 +283,31 @@ describe('failover in the store (E1, E3, E4, R1)', () => {
     expect(world.sent.at(-1)).toMatchObject({ type: 'step_down', nodeId: 'node-1' });
   });
 
+  test('a copy that nobody lists any more, and that says so, is told to go (R4)', async () => {
+    const orphan = {
+      type: 'silent_leader',
+      shard_id: SHARD,
+      replica_id: 'r-removed',
+      epoch: 1,
+      generation: 1,
+      store_uuid: 'store-2',
+      silent_ms: 60_000,
+      log: { last_epoch: 1, last_seq: 0, intact: true },
+    } as const;
+    const before = await world.shard(SHARD);
+    expect(await reportAs(2, 1, 'inc-2', orphan)).toMatchObject({ outcome: 'REFUSED', code: 'REPLICA_UNKNOWN' });
+    expect(world.sent.map((draft) => [draft.type, draft.nodeId, draft.replicaId])).toEqual([
+      ['remove_replica', 'node-2', 'r-removed'],
+    ]);
+    // Another node's copy is listed: its name in a lie removes nothing.
+    world.sent.length = 0;
+    expect(await reportAs(2, 1, 'inc-2', { ...orphan, replica_id: 'r-0-3' })).toMatchObject({
+      code: 'REPLICA_UNKNOWN',
+    });
+    expect(world.sent).toEqual([]);
+    expect(await world.shard(SHARD)).toEqual(before);
+  });
+
   test('a leader that was just elected and renews is told again when a follower misses it', async () => {
     await fence(1);
     await sweepFencedNode(world.deps, BY, await world.liveness(1));

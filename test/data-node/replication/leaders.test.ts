@@ -207,6 +207,19 @@ describe('a change of leader', () => {
     expect(silent[0]?.report).toMatchObject({ epoch: 1, log: { last_epoch: 1, last_seq: 1, intact: true } });
   });
 
+  it('is asked for by a copy that came back to a list without it, again and again, until it is told to go (R4)', async () => {
+    const cluster = await threeNodes();
+    const disk = cluster.kill('n3');
+    cluster.controlPlane.change(SHARD_ID, (shard) => ({
+      replicas: shard.replicas.filter((replica) => replica.node_id !== 'n3'),
+    }));
+    cluster.start('n3', { engine: disk });
+    const asked = (): number =>
+      cluster.controlPlane.reports.filter(({ from, report }) => from.nodeId === 'n3' && report.type === 'silent_leader')
+        .length;
+    await cluster.until('it asked twice', () => asked() > 1, 30_000);
+  });
+
   it('comes back from a loss of power of all nodes with every acknowledged write (E4)', async () => {
     const cluster = await threeNodes();
     for (let i = 0; i < 5; i++) await cluster.put('n1', `k${i}`, i);
