@@ -208,7 +208,7 @@ describe('merge-shards (S2)', () => {
     beforeEach(() => {
       report = obedient;
       Object.assign(world.deps, { settings: { ...world.deps.settings, pushToNodes: false } });
-      const { sendForTask } = world.deps.commands;
+      const sendForTask = world.deps.commands.sendForTask.bind(world.deps.commands);
       Object.assign(world.deps.commands, {
         sendForTask: async (drafts: CommandDraft[], task: { operationId: never; taskToken: string }) => {
           if (drafts.some(({ type }) => type !== 'seal_merge')) return sendForTask(drafts, task);
