@@ -332,7 +332,9 @@ export function mortalWorld(time: VirtualTime, { judge: ofWorld, aroundStep, tra
           if (error instanceof StoreError) return problemAnswer(faultOf(error), 'req-1');
           throw error;
         });
-        if (answer !== null && answer.status < 500 && answer.headers['retry-after'] === undefined) return answer;
+        const lostRace = (answer?.body as { readonly code?: unknown } | undefined)?.code === 'CONFLICT';
+        if (answer !== null && answer.status < 500 && answer.headers['retry-after'] === undefined && !lostRace)
+          return answer;
         await main.timers.sleep(CLIENT_RETRY_MS);
       }
     },
