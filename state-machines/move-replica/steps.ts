@@ -269,8 +269,7 @@ const moveLeader: StepFunction = async (deps, input) => {
   if (target === undefined) return waitFor(deps, work, `a replica of ${shard.shardId} that can lead it`, 2);
   // A transfer to another replica may be under way: then that one is waited for.
   const started = await startTransfer(deps, BY, shard.shardId, target.replicaId);
-  const now = started.ok ? started.value.shard.leader : shard.leader;
-  if (!isLeaving(now.replicaId)) return { next: 'move-leader' };
+  if (started.ok && !isLeaving(started.value.shard.leader.replicaId)) return { next: 'move-leader' };
   return waitFor(deps, work, `${shard.leader.nodeId} to hand over the leadership of ${shard.shardId}`, 1);
 };
 

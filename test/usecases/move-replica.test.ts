@@ -10,6 +10,7 @@ import {
 } from '../../shared/usecases/operations.ts';
 import { reconcileOnce } from '../../shared/usecases/reconcile.ts';
 import { createTable } from '../../shared/usecases/tables.ts';
+import { startTransfer } from '../../shared/usecases/transfer-leader.ts';
 import { replicatingNodes } from '../support/replicating-nodes.ts';
 import type { ReplicatingNodes } from '../support/replicating-nodes.ts';
 import { operationStory } from '../support/virtual-operations.ts';
@@ -139,6 +140,35 @@ const STEPS = [
 ];
 /** Steps before which a cancel is accepted. */
 const CANCELLABLE = STEPS.slice(0, STEPS.indexOf('remove-replicas'));
+
+test('a transfer to the very copy that leaves is waited for with pauses', () =>
+  story(async (told) => {
+    const { commands } = told.world.deps;
+    const send = commands.send.bind(commands);
+    let isSilent = true;
+    Object.assign(commands, {
+      send: async (drafts: Parameters<typeof send>[0]) =>
+        isSilent && drafts.some(({ type }) => type === 'step_down')
+          ? drafts.map(() => ({ outcome: 'QUEUED' as const }))
+          : send(drafts),
+    });
+    const [follower = 0] = told.followers;
+    let asked = 0;
+    told.around(async (task, run) => {
+      if (task.step === 'move-leader' && asked++ === 0) {
+        const shard = await told.shard();
+        const leaving = shard.replicas.find((replica) => numberOf(replica.nodeId) === follower)!;
+        await startTransfer(told.world.deps, ADMIN, shard.shardId, leaving.replicaId);
+        void told.wait(5_000).then(() => (isSilent = false));
+      }
+      if (asked > 100) throw new Error('asked without a pause');
+      return run();
+    });
+    const id = await told.move({ to: told.free[0]!, from: follower });
+    expect(await told.ended(id)).toMatchObject({ status: 'SUCCEEDED' });
+    expect(asked).toBeGreaterThan(3);
+    expect(asked).toBeLessThan(60);
+  }));
 
 describe('a move', () => {
   test('of a follower: copied, in sync, removed; the leader stays', () =>
