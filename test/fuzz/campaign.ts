@@ -154,7 +154,7 @@ class Campaign {
     if (answer.status === 200 && verdict.call !== null) this.takeIn(request, verdict.body);
     const code = verdict.body['code'];
     if (typeof code === 'string' && code.endsWith('_NOT_FOUND') && this.random.chance(0.7)) {
-      for (const id of Object.values(request.values.params)) this.knowledge.forget(String(id));
+      for (const id of Object.values(request.values.params)) if (typeof id === 'string') this.knowledge.forget(id);
     }
     if (request.key !== null && request.token.mayCall) this.keepKeyed({ request, answer });
     return { answer, verdict };
