@@ -7,6 +7,7 @@ import { openEngine } from '../engine/engine.ts';
 import type { Engine } from '../engine/engine.ts';
 import { asStorageError } from '../engine/storage-error.ts';
 import type { Environment } from '../ports.ts';
+import { rehearseForks } from '../replication/rehearsal.ts';
 import { createShardHost } from '../replication/shard-host.ts';
 import { handle } from '../server/dispatch.ts';
 import type { NodeRequest, NodeResponse } from '../server/dispatch.ts';
@@ -48,6 +49,7 @@ export interface NodeProcessContext {
 export async function runNode(context: NodeProcessContext): Promise<void> {
   const files = openNodeFiles(context.options.dataDir);
   if (!files.ok) throw new StartRefused(EXIT_CODES.DIRECTORY, files.error.message);
+  rehearseForks();
   // The server outlives a composition: after a quarantine the node goes on under the same address.
   let dispatch: ((request: NodeRequest) => Promise<NodeResponse>) | null = null;
   const server = await listenSomewhere(context.options, files.value, (request) =>
