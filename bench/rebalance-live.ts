@@ -31,10 +31,10 @@ const NEW_NODE = { nodeId: 'node-104', zone: 'a', besides: 'node-101' };
 const PAIRS = 5;
 const WINDOW_MS = 12_000;
 /** So many that the plan has work for all busy windows at the pace below. */
-const SHARDS = 96;
+const SHARDS = 160;
 const SHARD_BYTES = 1e6;
 /**
- * One every 2 s: half of the 48 replicas and the leaders of the plan in the minute that the busy windows make up, the rest after them. The
+ * One every 2 s: some of the 80 replicas and the leaders of the plan in the minute that the busy windows make up, the rest after them. The
  * default of 100 an hour would show nothing in that time; the other limits are the defaults.
  */
 const LIMITS = { tick: 'off', repair: 'off', moves_per_hour: 1_800 } as const;
