@@ -6,7 +6,7 @@ import { Handovers } from './failover/handovers.ts';
 import { OldLeaderReaders } from './failover/old-leader-readers.ts';
 import type { Overlap } from './load/serve-intervals.ts';
 import { readServeLogs } from './load/serve-logs.ts';
-import { StallWatchdog } from './load/stall-watchdog.ts';
+import { longestMs, MachinePauses } from './load/machine-pauses.ts';
 import { percentile, rounded } from './load/statistics.ts';
 import { Writers, preSplitKeys, shardNumber, WRITE_DEADLINE_MS } from './failover/workload.ts';
 
@@ -64,6 +64,8 @@ const STALL_FROM_MS = 2_000;
 const STALL_UNTIL_MS = 8_000;
 const P99_MS_MAX = { fast: 6_500, standard: 12_000 } as const;
 const FOLLOWER_STALL_P99_MS_MAX = 2_500;
+/** A kill in which the machine stood still for longer says nothing about the cluster: it is repeated. */
+const PAUSE_MS_MAX = 500;
 
 type Signal = 'SIGKILL' | 'SIGSTOP';
 
@@ -75,8 +77,8 @@ interface Kill {
   readonly followerStallsMs: readonly number[];
   readonly unacknowledged: number;
   readonly metHandover: boolean;
-  /** Longest stall of the machine while it was measured. */
-  readonly stallMs: number;
+  /** Longest pause of the machine while it was measured. */
+  readonly pauseMs: number;
 }
 
 export async function runFailover(options: FailoverOptions, say: (line: string) => void): Promise<FailoverFigures> {
@@ -90,15 +92,15 @@ export async function runFailover(options: FailoverOptions, say: (line: string) 
       if (counted.length >= options.kills * 2) throw new Error('too few kills met a planned handover');
       const wantHandover = handoverKills() < handoverKillsMin;
       const kill = await run.kill(counted.length % 2 === 0 ? 'SIGKILL' : 'SIGSTOP', wantHandover);
-      const again = kill.stallMs > 0;
+      const again = kill.pauseMs > PAUSE_MS_MAX;
       if (again) repeated++;
       else counted.push(kill);
-      if (repeated > Math.max(1, options.kills)) throw new Error('the machine keeps stalling');
+      if (repeated > Math.max(1, options.kills)) throw new Error('the machine keeps standing still');
       say(
         `kill ${counted.length}/${options.kills}: ${kill.signal} ${kill.nodeId}, ${kill.samplesMs.length} led shards, ` +
           `p50 ${rounded(percentile(kill.samplesMs, 50))} max ${rounded(percentile(kill.samplesMs, 100))} ms, ` +
           `follower stall max ${rounded(percentile(kill.followerStallsMs, 100))} ms` +
-          `${kill.metHandover ? ', at a handover' : ''}${again ? `, repeated (the machine stalled ${Math.round(kill.stallMs)} ms)` : ''}`,
+          `${kill.metHandover ? ', at a handover' : ''}${again ? `, repeated (the machine stood still for ${Math.round(kill.pauseMs)} ms)` : ''}`,
       );
     }
     return { counted, repeated, handoverKills: handoverKills() };
@@ -196,7 +198,7 @@ class LoadedCluster {
   private readonly writers: Writers;
   private readonly readers: OldLeaderReaders;
   private readonly leaseMs: number;
-  private readonly watchdog = new StallWatchdog();
+  private readonly machine = new MachinePauses();
   private readonly handovers: Handovers;
 
   constructor(cluster: ClusterProcess, writers: Writers, readers: OldLeaderReaders, leaseMs: number) {
@@ -246,14 +248,14 @@ class LoadedCluster {
       followerStallsMs: followed.map((shard) => this.longestWrite(shard, atMs)),
       unacknowledged: first.filter((ms) => ms === null).length,
       metHandover: this.handovers.metAt(atMs),
-      stallMs: this.watchdog.longestSince(atMs),
+      pauseMs: longestMs(this.machine.all().filter((pause) => pause.toMs >= atMs)),
     };
   }
 
   stop(): void {
     this.handovers.stop();
     this.readers.stop();
-    this.watchdog.stop();
+    void this.machine.stop();
   }
 
   /** Milliseconds from `atMs` to the acknowledgement of the first write sent after it; null if it never came. */

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { runColdstart } from './coldstart.ts';
 import { runFailover } from './failover.ts';
@@ -7,6 +6,7 @@ import { runPlan } from './plan.ts';
 import { runSplit } from './split.ts';
 import { runRebalanceLive } from './rebalance-live.ts';
 import { runRouteCache } from './route-cache.ts';
+import { commit } from './commit.ts';
 
 /**
  * `npm run bench -- NAME [options] [--json]`. With `--json` the last line of standard output is one JSON object: name, commit,
@@ -79,14 +79,6 @@ async function main(): Promise<void> {
 function count(text: string): number {
   if (!/^[0-9]{1,4}$/.test(text)) throw new Error(`"${text}" is no whole number from 0 to 9999`);
   return Number(text);
-}
-
-function commit(): string {
-  try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
-  } catch {
-    return 'unknown';
-  }
 }
 
 main().catch((error: unknown) => {

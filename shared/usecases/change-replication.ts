@@ -6,8 +6,8 @@ import { NO_RULE, ruleFor } from '../domain/rebalance/rules.ts';
 import type { Json, TableRecord } from '../domain/records.ts';
 import { err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
-import type { Change, Deps, Principal, RecordWrite, Stored } from '../ports.ts';
-import { REPLICATION_CONFIG_KEY, replicationConfig } from './config.ts';
+import type { Change, Deps, Principal, Stored } from '../ports.ts';
+import { configWrites, REPLICATION_CONFIG_KEY, replicationConfig } from './config.ts';
 import { everyRecord } from './every-record.ts';
 import { freeSlot } from './operation-slot.ts';
 import { mayHold, placementRules, tooFewFor } from './placement-config.ts';
@@ -120,23 +120,8 @@ async function enoughNodes(
 export async function configChange(deps: Deps, principal: Principal, factor: number): Promise<Change> {
   const stored = await deps.records.get('config', { configKey: REPLICATION_CONFIG_KEY });
   const value = { replicationFactor: factor, strategy: 'rack-aware' };
-  const write: RecordWrite = {
-    kind: 'put',
-    entity: 'config',
-    value: { configKey: REPLICATION_CONFIG_KEY, configValue: value, updatedAtMs: deps.clock.wallMs() },
-    when: [stored === null ? { kind: 'absent' } : { kind: 'revision', is: stored.revision }],
-  };
   return {
-    writes: [write],
-    audit: [
-      {
-        entity: `config:${REPLICATION_CONFIG_KEY}`,
-        number: (stored?.revision ?? 0) + 1,
-        action: 'CONFIG_SET',
-        principal: principalName(principal),
-        detail: value,
-      },
-    ],
+    ...configWrites(deps, principal, REPLICATION_CONFIG_KEY, stored, value),
     events: [{ eventType: 'REPLICATION_FACTOR_SET', payload: { replication_factor: factor } }],
   };
 }

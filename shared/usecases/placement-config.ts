@@ -8,9 +8,9 @@ import type { PlacementRules, TableRule } from '../domain/rebalance/rules.ts';
 import type { NodeRecord } from '../domain/records.ts';
 import { Bug, err, ok } from '../domain/result.ts';
 import type { Deps, Stored } from '../ports.ts';
+import { saveConfig } from './config.ts';
 import { everyRecord } from './every-record.ts';
 import { placementOf } from './node-placement.ts';
-import { principalName } from './principal.ts';
 import type { UseCase } from './types.ts';
 
 /** Placement rules: configuration key `placement`. */
@@ -55,28 +55,7 @@ export const setPlacementConfig: UseCase<'setPlacementConfig'> = async (deps, pr
   }
   const stored = await deps.records.get('config', { configKey: CONFIG_KEY });
   const value: PlacementConfig = { rules: body.rules };
-  const committed = await deps.records.commit({
-    writes: [
-      {
-        kind: 'put',
-        entity: 'config',
-        value: { configKey: CONFIG_KEY, configValue: value, updatedAtMs: deps.clock.wallMs() },
-        when: [stored === null ? { kind: 'absent' } : { kind: 'revision', is: stored.revision }],
-      },
-    ],
-    audit: [
-      {
-        entity: `config:${CONFIG_KEY}`,
-        number: (stored?.revision ?? 0) + 1,
-        action: 'CONFIG_SET',
-        principal: principalName(principal),
-        detail: value,
-      },
-    ],
-    events: [],
-  });
-  if (!committed.ok) return err(conflict('CONFLICT', 'The configuration just changed. Send the request again.'));
-  return ok(value);
+  return saveConfig(deps, principal, CONFIG_KEY, stored, value);
 };
 
 /** The first rule that no member of the cluster satisfies. Cordoned and dead nodes count: they come back, or somebody decides about them. */

@@ -1,11 +1,10 @@
 import { rebalanceConfigSchema } from '../contracts/api/rebalance.ts';
 import type { RebalanceConfig } from '../contracts/api/rebalance.ts';
-import { conflict } from '../domain/faults.ts';
 import { DEFAULT_REBALANCE_SETTINGS } from '../domain/waves/settings.ts';
 import type { RebalanceSettings } from '../domain/waves/settings.ts';
-import { err, ok } from '../domain/result.ts';
+import { ok } from '../domain/result.ts';
 import type { Deps } from '../ports.ts';
-import { principalName } from './principal.ts';
+import { saveConfig } from './config.ts';
 import type { UseCase } from './types.ts';
 
 /** Limits of moving data: configuration key `rebalance`. */
@@ -62,26 +61,5 @@ export const setRebalanceConfig: UseCase<'setRebalanceConfig'> = async (deps, pr
   const before = wire(settingsOf(stored?.value.configValue));
   // What the body leaves out stays as it is.
   const value: RebalanceConfig = rebalanceConfigSchema.parse({ ...before, ...body });
-  const committed = await deps.records.commit({
-    writes: [
-      {
-        kind: 'put',
-        entity: 'config',
-        value: { configKey: CONFIG_KEY, configValue: value, updatedAtMs: deps.clock.wallMs() },
-        when: [stored === null ? { kind: 'absent' } : { kind: 'revision', is: stored.revision }],
-      },
-    ],
-    audit: [
-      {
-        entity: `config:${CONFIG_KEY}`,
-        number: (stored?.revision ?? 0) + 1,
-        action: 'CONFIG_SET',
-        principal: principalName(principal),
-        detail: value,
-      },
-    ],
-    events: [],
-  });
-  if (!committed.ok) return err(conflict('CONFLICT', 'The configuration just changed. Send the request again.'));
-  return ok(value);
+  return saveConfig(deps, principal, CONFIG_KEY, stored, value);
 };

@@ -1,11 +1,10 @@
 import { structureConfigSchema } from '../contracts/api/split-merge.ts';
 import type { StructureConfig } from '../contracts/api/split-merge.ts';
-import { conflict } from '../domain/faults.ts';
 import type { TableName } from '../domain/ids.ts';
-import { err, ok } from '../domain/result.ts';
+import { ok } from '../domain/result.ts';
 import { DEFAULT_SPLIT_OPTIONS } from '../domain/split-reasons.ts';
 import type { Deps } from '../ports.ts';
-import { principalName } from './principal.ts';
+import { saveConfig } from './config.ts';
 import type { UseCase } from './types.ts';
 
 /** Whether and when shards split and merge by themselves: configuration key `structure`. */
@@ -69,30 +68,5 @@ export const setStructureConfig: UseCase<'setStructureConfig'> = async (deps, pr
   const stored = await deps.records.get('config', { configKey: CONFIG_KEY });
   // What the body leaves out stays as it is.
   const value = structureConfigSchema.parse({ ...configOf(stored?.value.configValue), ...body });
-  const committed = await deps.records.commit({
-    writes: [
-      {
-        kind: 'put',
-        entity: 'config',
-        value: {
-          configKey: CONFIG_KEY,
-          configValue: JSON.parse(JSON.stringify(value)) as never,
-          updatedAtMs: deps.clock.wallMs(),
-        },
-        when: [stored === null ? { kind: 'absent' } : { kind: 'revision', is: stored.revision }],
-      },
-    ],
-    audit: [
-      {
-        entity: `config:${CONFIG_KEY}`,
-        number: (stored?.revision ?? 0) + 1,
-        action: 'CONFIG_SET',
-        principal: principalName(principal),
-        detail: JSON.parse(JSON.stringify(value)) as never,
-      },
-    ],
-    events: [],
-  });
-  if (!committed.ok) return err(conflict('CONFLICT', 'The configuration just changed. Send the request again.'));
-  return ok(value);
+  return saveConfig(deps, principal, CONFIG_KEY, stored, value);
 };

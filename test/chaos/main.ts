@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { runChaos } from './run.ts';
+import { commit } from '../../bench/commit.ts';
 
 /** `npm run chaos -- --minutes M [--seed S] [--without-self-fencing] [--keep] [--json]`. Exit status 1 if something was violated, 2 if the run is invalid. */
 const USAGE = `Usage: npm run chaos -- [options]
@@ -49,14 +49,6 @@ async function main(): Promise<void> {
   const named = { name: 'chaos', commit: commit(), ...report };
   process.stdout.write(`${values.json ? JSON.stringify(named) : JSON.stringify(named, null, 2)}\n`);
   process.exitCode = report.pass ? 0 : 1;
-}
-
-function commit(): string {
-  try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
-  } catch {
-    return 'unknown';
-  }
 }
 
 main().catch((error: unknown) => {

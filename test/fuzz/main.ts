@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { runCampaign } from './campaign.ts';
+import { commit } from '../../bench/commit.ts';
 
 /** `npm run fuzz -- --requests N [--seed S] [--json]`: exit status 1 if anything is found; a failure prints the request. */
 const { values } = parseArgs({
@@ -62,11 +62,3 @@ const summary = {
 };
 process.stdout.write(`${JSON.stringify(summary, null, values.json ? undefined : 2)}\n`);
 process.exitCode = report.pass ? 0 : 1;
-
-function commit(): string {
-  try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
-  } catch {
-    return 'unknown';
-  }
-}

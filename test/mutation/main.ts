@@ -1,10 +1,11 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { mutationTargets } from './targets.ts';
 import type { MutationTarget } from './targets.ts';
+import { commit } from '../../bench/commit.ts';
 
 /**
  * `npm run mutation -- [--target NAME]... [--file PATH]... [--json]`: Stryker on the decisions that carry the most, each file against the tests
@@ -78,7 +79,7 @@ function main(): void {
     for (const { file, survivors } of scores) for (const survivor of survivors) say(`survived: ${file}:${survivor}`);
     const summary = {
       name: 'mutation',
-      commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
+      commit: commit(),
       pass: Object.values(byTarget).every((score) => score >= SCORE_MIN),
       scores: byTarget,
       files: Object.fromEntries(

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { simulate } from './cluster.ts';
@@ -7,6 +6,7 @@ import { PACES } from './pace.ts';
 import type { PaceName } from './pace.ts';
 import { reportPlanted } from './mistakes/report-planted.ts';
 import { summaryOf } from './summary.ts';
+import { commit } from '../../bench/commit.ts';
 
 /**
  * `npm run sim -- [--seeds N] [--seed S] [--minutes M] [--nodes N] [--pace steady|dense] [--replay SHARE] [--trace FILE] [--json]`: seeds
@@ -112,11 +112,3 @@ for (const [name, count] of Object.entries(summary.totals))
 if (values.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
 else print(JSON.stringify({ ...summary, totals: undefined }, null, 2));
 process.exitCode = summary.pass ? 0 : 1;
-
-function commit(): string {
-  try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
-  } catch {
-    return 'unknown';
-  }
-}

@@ -375,3 +375,28 @@ function stackNow(): string {
   Error.stackTraceLimit = limit;
   return stack;
 }
+
+/** Tells a story in the world, within `virtualMsMax` of virtual time, and closes the world. Answers what went wrong, in words. */
+export async function toldToEnd(
+  world: ReturnType<typeof mortalWorld>,
+  story: () => Promise<void>,
+  virtualMsMax: number,
+): Promise<readonly string[]> {
+  const problems: string[] = [];
+  let over = false;
+  story()
+    .catch(
+      (error: unknown) => void problems.push(error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    )
+    .finally(() => (over = true));
+  try {
+    if (!(await world.time.run(() => over, virtualMsMax)))
+      problems.push(`no end within ${virtualMsMax / 60_000} minutes`);
+  } catch (error) {
+    problems.push(String(error));
+  } finally {
+    void world.machines.stop();
+    world.base.close();
+  }
+  return problems;
+}

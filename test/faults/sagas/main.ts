@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { everyWay, pairsOf, singlesOf } from './enumerate.ts';
 import type { Way } from './enumerate.ts';
@@ -7,6 +6,7 @@ import type { Fault } from './faults.ts';
 import { machines } from './machines.ts';
 import { runSaga } from './run.ts';
 import type { SagaRun } from './run.ts';
+import { commit } from '../../../bench/commit.ts';
 
 /**
  * `npm run sagas -- [--pairs] [--way NAME] [--every N] [--from K] [--seconds S] [--json]`: every state machine x every state x every fault, then
@@ -119,11 +119,3 @@ const summary = {
 };
 process.stdout.write(`${JSON.stringify(summary, null, values.json ? undefined : 2)}\n`);
 process.exitCode = totals.violations === 0 ? 0 : 1;
-
-function commit(): string {
-  try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
-  } catch {
-    return 'unknown';
-  }
-}

@@ -3,7 +3,7 @@ import type { OperationRecord } from '../../../shared/domain/records.ts';
 import { redriveOperation, resumeOperation } from '../../../shared/usecases/operations.ts';
 import { withGlobalTimers } from '../../simulation/global-timers.ts';
 import { VirtualTime } from '../../simulation/virtual-time.ts';
-import { mortalWorld, NODES } from '../../support/mortal-world.ts';
+import { mortalWorld, NODES, toldToEnd } from '../../support/mortal-world.ts';
 import type { MortalWorld } from '../../support/mortal-world.ts';
 import { registered } from '../../support/use-case-world.ts';
 import { checkNothingIsLeft } from '../../support/world-checks.ts';
@@ -50,7 +50,6 @@ export async function runSaga(machine: Machine, saga: Saga, faults: readonly Fau
     const world: ReturnType<typeof mortalWorld> = mortalWorld(time, { aroundStep: injector.around });
     const problems: string[] = [];
     let end = 'no end';
-    let over = false;
     const story = async (): Promise<void> => {
       await registered(world.base, ...NODES);
       world.startNodes();
@@ -66,19 +65,7 @@ export async function runSaga(machine: Machine, saga: Saga, faults: readonly Fau
       await tidied(world);
       problems.push(...(await judge(world, saga, before, { end: last, faults, injector })));
     };
-    story()
-      .catch(
-        (error: unknown) => void problems.push(error instanceof Error ? (error.stack ?? error.message) : String(error)),
-      )
-      .finally(() => (over = true));
-    try {
-      if (!(await time.run(() => over, RUN_MS_MAX))) problems.push(`no end within ${RUN_MS_MAX / 60_000} minutes`);
-    } catch (error) {
-      problems.push(String(error));
-    } finally {
-      void world.machines.stop();
-      world.base.close();
-    }
+    problems.push(...(await toldToEnd(world, story, RUN_MS_MAX)));
     const { allFired, visits, reached } = injector;
     return { faults, allFired, visits, reached, end, problems, virtualMs: time.nowMs() };
   });

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { STORE_FAULTS } from './faults.ts';
 import type { StoreFaultKind } from './faults.ts';
@@ -7,6 +6,7 @@ import type { BoundaryRun } from './run.ts';
 import { callSites } from './sites.ts';
 import { stories } from './stories.ts';
 import type { Story } from './stories.ts';
+import { commit } from '../../../bench/commit.ts';
 
 /**
  * `npm run store-faults -- [--story NAME] [--call N --fault KIND] [--all] [--every N --from K] [--json]`: every call of the store that operations
@@ -77,11 +77,3 @@ const summary = {
 };
 process.stdout.write(`${JSON.stringify(summary, null, values.json ? undefined : 2)}\n`);
 process.exitCode = totals.violations === 0 ? 0 : 1;
-
-function commit(): string {
-  try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
-  } catch {
-    return 'unknown';
-  }
-}

@@ -1,6 +1,6 @@
 import { withGlobalTimers } from '../../simulation/global-timers.ts';
 import { VirtualTime } from '../../simulation/virtual-time.ts';
-import { mortalWorld, NODES } from '../../support/mortal-world.ts';
+import { mortalWorld, NODES, toldToEnd } from '../../support/mortal-world.ts';
 import { registered } from '../../support/use-case-world.ts';
 import type { StoreCall } from '../../../shared/store/faults.ts';
 import { fateFor, kindsFor } from './faults.ts';
@@ -55,7 +55,6 @@ export async function runBoundary(story: Story, target: Target | null): Promise<
       },
     });
     const problems: string[] = [];
-    let over = false;
     const tell = async (): Promise<void> => {
       await registered(world.base, ...NODES);
       world.startNodes();
@@ -67,19 +66,7 @@ export async function runBoundary(story: Story, target: Target | null): Promise<
       await world.deliverLateMail();
       problems.push(...(await story.judge(world)));
     };
-    tell()
-      .catch(
-        (error: unknown) => void problems.push(error instanceof Error ? (error.stack ?? error.message) : String(error)),
-      )
-      .finally(() => (over = true));
-    try {
-      if (!(await time.run(() => over, RUN_MS_MAX))) problems.push(`no end within ${RUN_MS_MAX / 60_000} minutes`);
-    } catch (error) {
-      problems.push(String(error));
-    } finally {
-      void world.machines.stop();
-      world.base.close();
-    }
+    problems.push(...(await toldToEnd(world, tell, RUN_MS_MAX)));
     return { target, seen, met, problems };
   });
 }
