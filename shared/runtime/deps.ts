@@ -12,6 +12,7 @@ import type {
   RootSigner,
   Settings,
   Timers,
+  TokenAuthority,
 } from '../ports.ts';
 import { createDirectory } from '../store/directory.ts';
 import { createLivenessReader } from '../store/liveness-reader.ts';
@@ -31,36 +32,21 @@ export interface Parts {
 }
 
 /** The one place where use cases get what they work with. */
-export function composeDeps(parts: Parts): Deps {
-  const { store, clock, timers, random, log, settings, operations } = parts;
+export const composeDeps = ({ root, ...parts }: Parts): Deps =>
+  depsOver({ ...parts, tokens: createTokenAuthority({ clock: parts.clock, root }) });
+
+/** As `composeDeps`, with a token authority that there is already: processes of one test share its keys. */
+export function depsOver(parts: Omit<Parts, 'root'> & { readonly tokens: TokenAuthority }): Deps {
+  const { store, nodes, ...kept } = parts;
+  const { clock, random } = kept;
   const records = createRecords(store, { clock, random });
-  const tokens = createTokenAuthority({ clock, root: parts.root });
   const addresses = createAddressBook({ records });
-  const commands = createCommandDispatcher({
-    records,
-    nodes: parts.nodes,
-    tokens,
-    addresses,
-    operations,
-    clock,
-    random,
-    log,
-    settings,
-  });
-  const directory = createDirectory({ store, records, clock, random });
-  const liveness = createLivenessReader(records);
   return {
+    ...kept,
     records,
-    liveness,
-    directory,
-    commands,
     addresses,
-    operations,
-    tokens,
-    clock,
-    timers,
-    random,
-    log,
-    settings,
+    liveness: createLivenessReader(records),
+    directory: createDirectory({ store, records, clock, random }),
+    commands: createCommandDispatcher({ ...kept, records, nodes, addresses }),
   };
 }

@@ -1,6 +1,6 @@
 import { withGlobalTimers } from '../simulation/global-timers.ts';
 import { VirtualTime } from '../simulation/virtual-time.ts';
-import { mortalWorld, NODES } from './mortal-world.ts';
+import { mortalWorld, NODES, toldToEnd } from './mortal-world.ts';
 import type { AroundStep, MortalWorld } from './mortal-world.ts';
 import { DeathPlan } from './outside-calls.ts';
 import type { CrashPoint } from './outside-calls.ts';
@@ -77,7 +77,6 @@ export async function crashRun(
       ...(stepsAgainAfterMs === undefined ? {} : { aroundStep: twice }),
     });
     const problems: string[] = [];
-    let ended = false;
     const story = async (): Promise<void> => {
       await registered(world.base, ...NODES);
       world.startNodes();
@@ -89,17 +88,7 @@ export async function crashRun(
       await world.deliverLateMail();
       problems.push(...(await check(world)));
     };
-    story()
-      .catch(
-        (error: unknown) => void problems.push(error instanceof Error ? (error.stack ?? error.message) : String(error)),
-      )
-      .finally(() => (ended = true));
-    try {
-      if (!(await time.run(() => ended, RUN_MS_MAX))) problems.push(`no end within ${RUN_MS_MAX} ms of virtual time`);
-    } finally {
-      void world.machines.stop();
-      world.base.close();
-    }
+    problems.push(...(await toldToEnd(world, story, RUN_MS_MAX)));
     return { point, died: plan.died, calls: world.calls(), problems };
   });
 }

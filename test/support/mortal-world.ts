@@ -1,22 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { createAslRunner } from '../../local/asl-runner.ts';
 import type { AslRunner } from '../../local/asl-runner.ts';
-import { createAddressBook } from '../../shared/adapters/address-book.ts';
-import { createCommandDispatcher } from '../../shared/adapters/command-dispatcher.ts';
 import type { CommandAck } from '../../shared/contracts/node/commands.ts';
 import { commandId } from '../../shared/domain/ids.ts';
 import { err, ok } from '../../shared/domain/result.ts';
 import type { Json } from '../../shared/domain/records.ts';
 import { StoreError } from '../../shared/ports.ts';
 import type { Deps, MetadataStore, OperationStarter } from '../../shared/ports.ts';
+import { depsOver } from '../../shared/runtime/deps.ts';
 import { requestHash, withIdempotency } from '../../shared/runtime/idempotency.ts';
 import { operationStepHandler } from '../../shared/runtime/operation-steps.ts';
 import { faultOf, problemAnswer, Refusal } from '../../shared/runtime/problem.ts';
 import type { HttpAnswer } from '../../shared/runtime/problem.ts';
 import { fixedRuntime } from '../../shared/runtime/runtime.ts';
-import { createDirectory } from '../../shared/store/directory.ts';
-import { createLivenessReader } from '../../shared/store/liveness-reader.ts';
-import { createRecords } from '../../shared/store/records.ts';
 import { heartbeat } from '../../shared/usecases/heartbeat.ts';
 import { reconcileOnce } from '../../shared/usecases/reconcile.ts';
 import { stateMachines } from '../../state-machines/registry.ts';
@@ -199,14 +195,12 @@ export function mortalWorld(time: VirtualTime, { judge: ofWorld, aroundStep, tra
     };
     const { clock, timers } = process;
     const { random, log, settings, tokens } = base.deps;
-    const records = createRecords(store, { clock, random });
     const operations: OperationStarter = {
       start: (type, id, run) => call(process, `start ${type}`, () => machines.start(type, id, run)),
       isRunning: (type, id, run) => call(process, 'isRunning', () => machines.isRunning(type, id, run)),
       succeedTask: (token, output) => call(process, 'succeedTask', () => machines.succeedTask(token, output)),
       failTask: (token, code, why) => call(process, 'failTask', () => machines.failTask(token, code, why)),
     };
-    const addresses = createAddressBook({ records });
     const nodes = {
       push: (node: { nodeId: string }, commands: readonly Json[]) =>
         call(process, `push to ${node.nodeId}`, () =>
@@ -217,32 +211,7 @@ export function mortalWorld(time: VirtualTime, { judge: ofWorld, aroundStep, tra
           ),
         ),
     };
-    const commands = createCommandDispatcher({
-      records,
-      nodes,
-      operations,
-      tokens,
-      addresses,
-      clock,
-      random,
-      settings,
-      log,
-    });
-    const directory = createDirectory({ store, records, clock, random });
-    return {
-      records,
-      liveness: createLivenessReader(records),
-      directory,
-      commands,
-      addresses,
-      operations,
-      tokens,
-      clock,
-      timers,
-      random,
-      log,
-      settings,
-    };
+    return depsOver({ store, nodes, operations, tokens, clock, timers, random, log, settings });
   };
 
   const invoke: MortalWorld['invoke'] = (name, work, judge) => {
