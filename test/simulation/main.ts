@@ -12,7 +12,8 @@ import { commit } from '../../bench/commit.ts';
  * `npm run sim -- [--seeds N] [--seed S] [--minutes M] [--nodes N] [--pace steady|dense] [--replay SHARE] [--trace FILE] [--json]`: seeds
  * S, S+1, ... one after the other in this one thread; exit status 1 if one fails. One in 1/SHARE of the seeds runs a second time, and both
  * traces must be equal. With --json the last line is one JSON object (summary.ts).
- * `npm run sim -- --planted [--seeds N] [--only TEXT] [--json]`: looks for planted mistakes (mistakes/planted.ts).
+ * `npm run sim -- --planted [--seeds N] [--only TEXT] [--into FILE] [--seconds S] [--json]`: looks for planted mistakes (mistakes/planted.ts);
+ * FILE keeps what was done, so that several calls of S seconds each make one search.
  */
 const { values } = parseArgs({
   options: {
@@ -26,6 +27,8 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
     planted: { type: 'boolean', default: false },
     only: { type: 'string' },
+    into: { type: 'string' },
+    seconds: { type: 'string' },
   },
 });
 if (values.planted) process.exit(await reportPlanted(values));

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { MISTAKES } from './index.ts';
 import type { PlantedMistake } from './planted-mistake.ts';
+import type { Progress } from './progress.ts';
 import { isFinding } from './search.ts';
 import type { Search, SeedResult } from './search.ts';
 import type { SettingName } from './settings.ts';
@@ -21,6 +22,9 @@ export interface PlantedOptions {
   readonly seeds: number;
   /** Mistakes whose name or rule contains this; all of them when missing. */
   readonly only?: string;
+  /** Nothing new is begun after so many seconds; the rest is left to another call with the same progress. Without a bound when missing. */
+  readonly secondsMax?: number;
+  readonly progress: Progress;
   readonly print: (line: string) => void;
 }
 
@@ -43,30 +47,43 @@ export interface PlantedResult {
   /** Problems of the healthy cluster in the same settings with the same seeds. */
   readonly healthy_problems: readonly string[];
   readonly healthy_runs: number;
+  /** Searches, and runs of the healthy cluster, that the bound on time left to another call. */
+  readonly left: number;
   readonly mistakes: readonly FoundMistake[];
 }
 
-export async function findPlanted({ seeds, only, print }: PlantedOptions): Promise<PlantedResult> {
+/** Runs of the healthy cluster in one process: the bound on time is looked at in between. */
+const HEALTHY_RUNS_MAX = 5;
+
+export async function findPlanted(options: PlantedOptions): Promise<PlantedResult> {
+  const { seeds, only, progress, print } = options;
+  const untilMs = performance.now() + (options.secondsMax ?? Infinity) * 1000;
+  const isTime = (): boolean => performance.now() < untilMs;
   const wanted = MISTAKES.filter(({ name, breaks }) => only === undefined || name.includes(only) || breaks === only);
   const found: FoundMistake[] = [];
   for (const mistake of wanted) {
-    const one = await find(mistake, seeds);
+    const known = progress.found(mistake.name);
+    if (known === null && !isTime()) continue;
+    const one = known ?? (await find(mistake, seeds));
+    if (known === null) progress.add({ kind: 'MISTAKE', mistake: one });
     found.push(one);
     const where = one.seed === null ? `NOT FOUND within ${seeds} seeds` : `seed ${one.seed}: ${one.problem ?? ''}`;
     print(`${one.rule.padEnd(4)} ${one.name} [${one.setting}] ${one.seconds.toFixed(1)} s, ${where.slice(0, 200)}`);
   }
-  const healthy = await runHealthy(found, print);
+  const healthy = await runHealthy(found, progress, isTime);
+  for (const problem of healthy.problems) print(`HEALTHY CLUSTER: ${problem}`);
   // What the healthy cluster shows too was not found by the mistake.
   const mistakes = found.map((one) =>
     healthy.failed.has(`${one.setting}/${one.seed ?? 0}`) ? { ...one, invariant: null, seed: null } : one,
   );
   const needed = mistakes.flatMap(({ seed }) => seed ?? []);
   return {
-    planted: mistakes.length,
+    planted: wanted.length,
     found: needed.length,
     seeds_needed_max: Math.max(0, ...needed),
     healthy_problems: healthy.problems,
     healthy_runs: healthy.runs,
+    left: wanted.length - found.length + healthy.left,
     mistakes,
   };
 }
@@ -90,28 +107,45 @@ async function find(mistake: PlantedMistake, seeds: number): Promise<FoundMistak
   };
 }
 
+interface HealthyRuns {
+  readonly runs: number;
+  readonly left: number;
+  readonly problems: readonly string[];
+  readonly failed: ReadonlySet<string>;
+}
+
 /** The healthy cluster, in each setting with every seed up to the last one that found something there. */
 async function runHealthy(
   found: readonly FoundMistake[],
-  print: (line: string) => void,
-): Promise<{ readonly runs: number; readonly problems: readonly string[]; readonly failed: ReadonlySet<string> }> {
+  progress: Progress,
+  isTime: () => boolean,
+): Promise<HealthyRuns> {
   const last = new Map<SettingName, number>();
   for (const { setting, seed } of found) last.set(setting, Math.max(last.get(setting) ?? 0, seed ?? 0));
   const problems: string[] = [];
   const failed = new Set<string>();
-  let count = 0;
+  let runs = 0;
+  let left = 0;
   for (const [setting, seeds] of last) {
-    if (seeds === 0) continue;
-    const runs = await searched({ mistake: null, setting, firstSeed: 1, seeds });
-    count += runs.length;
-    for (const { seed, problems: seen } of runs) {
-      if (seen.length === 0) continue;
+    for (let seed = 1; seed <= seeds; seed++) {
+      if (progress.healthy(setting, seed) === null && isTime()) {
+        const batch = await searched({
+          mistake: null,
+          setting,
+          firstSeed: seed,
+          seeds: Math.min(HEALTHY_RUNS_MAX, seeds - seed + 1),
+        });
+        for (const run of batch) progress.add({ kind: 'HEALTHY', setting, ...run });
+      }
+      const seen = progress.healthy(setting, seed);
+      if (seen === null) left += 1;
+      else runs += 1;
+      if (seen === null || seen.length === 0) continue;
       failed.add(`${setting}/${seed}`);
       problems.push(...seen.map((problem) => `${setting}, seed ${seed}: ${problem}`));
     }
-    print(`healthy, ${setting}: seeds 1 to ${seeds}, ${runs.filter((run) => run.problems.length > 0).length} failed`);
   }
-  return { runs: count, problems, failed };
+  return { runs, left, problems, failed };
 }
 
 const PROCESS = fileURLToPath(new URL('./main.ts', import.meta.url));
