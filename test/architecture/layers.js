@@ -20,6 +20,13 @@ export const layers = [
     why: 'contracts import domain and zod.',
   },
   {
+    folder: 'shared/ports',
+    mayImport: ['shared/domain'],
+    packages: [],
+    builtins: false,
+    why: 'ports speak of the domain alone; everybody imports them from shared/ports.ts.',
+  },
+  {
     folder: 'shared/usecases',
     mayImport: ['shared/domain', 'shared/contracts', 'shared/ports.ts'],
     packages: [],

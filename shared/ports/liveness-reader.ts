@@ -1,0 +1,13 @@
+import type { NodeId } from '../domain/ids.ts';
+import type { LivenessRecord } from '../domain/lease.ts';
+
+/**
+ * The one way to read liveness: a node's lease lives in its own item or in a pack (L1), and only here the two are put together.
+ * All reads are strong. What is read is a basis for conditional writes, which name the node epoch.
+ */
+export interface LivenessReader {
+  /** Liveness of some nodes. Nodes that do not exist are missing. Throws StoreError UNAVAILABLE if a lease keeps moving. */
+  of(nodeIds: Iterable<NodeId>): Promise<ReadonlyMap<NodeId, LivenessRecord>>;
+  /** Every node's liveness: a fixed number of queries, and one item for each pack. A lease that moves just then is left out. */
+  all(): Promise<LivenessRecord[]>;
+}
