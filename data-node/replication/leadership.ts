@@ -4,35 +4,23 @@ import type { StorageError } from '../engine/storage-error.ts';
 import { err, ok } from '../../shared/domain/result.ts';
 import type { Result } from '../../shared/domain/result.ts';
 import type { Timer } from '../../shared/domain/environment.ts';
-import { ackState, applyDescriptor, proposalRefused, proposalSent, proposalUnknown } from './ack-set.ts';
-import { spawn } from './context.ts';
+import { ackState, applyDescriptor } from './ack-set.ts';
 import type { HostContext } from './context.ts';
 import { Heirs } from './heirs.ts';
 import type { InFlight } from './heirs.ts';
 import { appendWrite, notLeading, takeUpEpoch } from './leader-log.ts';
+import { LeaderReports } from './leader-reports.ts';
+import type { ReportingTerm } from './leader-reports.ts';
 import { PeerLink } from './peer-link.ts';
 import type { LinkOwner } from './peer-link.ts';
-import { nextProposal } from './proposals.ts';
 import { ReadRounds } from './read-rounds.ts';
 import type { ShardReplica } from './shard-replica.ts';
 import { sameBounds } from './splits.ts';
-import type { Proposal } from './proposals.ts';
 import { WriteWaiters } from './write-waiters.ts';
 import type { ClientWrite, WaitOutcome, WriteOutcome } from './write-waiters.ts';
 
-/** Pause before a proposal that failed or was refused is made again, ms. */
-const PROPOSAL_RETRY_MS = 300;
-/**
- * After a report whose answer was lost the descriptor is read again, until a read came later than this, ms: an API call's
- * function runs at most 29 s, so nothing of the report can take effect any more.
- */
-const REPORT_LIFE_MS = 30_000;
-/** Between two such reads, ms. */
-const SETTLE_READ_MS = 2_000;
 /** Between two looks whether everything is committed, while a side of a merge takes no writes, ms. */
 const SEAL_POLL_MS = 2;
-/** Between two reports that a node does not hold its replica, ms. */
-const MISSING_REPORT_MS = 5_000;
 
 /**
  * One term of one leader: from the durable promise of the epoch until it is deposed, steps down, or its registration ends.
@@ -41,7 +29,7 @@ const MISSING_REPORT_MS = 5_000;
  */
 export type LeadershipState = 'ESTABLISHING' | 'SERVING' | 'STEPPING_DOWN' | 'ENDED';
 
-export class Leadership implements LinkOwner {
+export class Leadership implements LinkOwner, ReportingTerm {
   readonly shardId: string;
   readonly epoch: number;
   readonly nodeId: string;
@@ -52,6 +40,7 @@ export class Leadership implements LinkOwner {
   private readonly waiters: WriteWaiters;
   private readonly rounds: ReadRounds;
   private readonly heirs: Heirs;
+  private readonly reports: LeaderReports;
   private readonly pins = new Set<{ readonly seq: number }>();
   private current: WireDescriptor;
   private phase: LeadershipState = 'ESTABLISHING';
@@ -61,13 +50,6 @@ export class Leadership implements LinkOwner {
   private ticker: Timer | null = null;
   private taking: Promise<Result<void, StorageError | 'STALE'>> | null = null;
   private sealing: Promise<number | null> | null = null;
-  private proposing = false;
-  private proposeNotBeforeMs = 0;
-  private missingReportedMs = -Infinity;
-  /** R2: a report that was lost may take effect until then; the descriptor is read until `descriptorSeenMs` passes it. */
-  private unsettledUntilMs = -Infinity;
-  private descriptorSeenMs = -Infinity;
-  private settleReadDueMs = -Infinity;
 
   constructor(context: HostContext, descriptor: WireDescriptor) {
     this.context = context;
@@ -80,6 +62,7 @@ export class Leadership implements LinkOwner {
     this.waiters = new WriteWaiters(context.env.timers);
     this.rounds = new ReadRounds(context.env.timers);
     this.heirs = new Heirs(context.env.clock);
+    this.reports = new LeaderReports(context, this);
   }
 
   state(): LeadershipState {
@@ -200,7 +183,7 @@ export class Leadership implements LinkOwner {
   /** Notes a newer generation of this epoch's descriptor. */
   apply(descriptor: WireDescriptor): void {
     if (descriptor.epoch !== this.epoch || this.phase === 'ENDED') return;
-    if (descriptor.generation >= this.current.generation) this.descriptorSeenMs = this.context.env.clock.monotonicMs();
+    if (descriptor.generation >= this.current.generation) this.reports.descriptorSeen();
     if (descriptor.generation > this.current.generation) {
       const bounded = sameBounds(this.current, descriptor);
       this.current = descriptor;
@@ -265,7 +248,7 @@ export class Leadership implements LinkOwner {
       this.acknowledge(ackedSeq);
       this.rounds.confirm(this.links.values(), nowMs);
     }
-    if (this.phase !== 'STEPPING_DOWN') this.propose();
+    if (this.phase !== 'STEPPING_DOWN') this.reports.propose(this.links.values());
   }
 
   private acknowledge(ackedSeq: number): void {
@@ -296,27 +279,7 @@ export class Leadership implements LinkOwner {
   }
 
   missing(link: PeerLink, storeUuid: string): void {
-    const { env, reporter } = this.context;
-    const nowMs = env.clock.monotonicMs();
-    if (nowMs - this.missingReportedMs < MISSING_REPORT_MS || !this.entitled()) return;
-    this.missingReportedMs = nowMs;
-    const { generation } = this.current;
-    const report = reporter.report({
-      type: 'missing_replica',
-      shard_id: this.shardId,
-      epoch: this.epoch,
-      generation,
-      replica_id: link.replicaId,
-      node_epoch: link.listed().node_epoch,
-      store_uuid: storeUuid,
-    });
-    spawn(
-      env,
-      'report a missing replica',
-      report.then((result) => {
-        if (result.ok && result.value.descriptor !== null) this.context.adopt(result.value.descriptor);
-      }),
-    );
+    this.reports.missing(link, storeUuid);
   }
 
   pin(seq: number): () => void {
@@ -409,53 +372,10 @@ export class Leadership implements LinkOwner {
       this.end();
       return;
     }
-    this.settle();
+    this.reports.settle();
     if (this.phase === 'SERVING') this.context.splitKeys.consider(this);
     this.progressed();
     this.ticker = this.context.env.timers.after(this.context.tuning.tickMs, () => this.tick());
-  }
-
-  /** A lost answer may have been that of a change which nobody else tells of: without it, leader and descriptor would differ for good. */
-  private settle(): void {
-    const nowMs = this.context.env.clock.monotonicMs();
-    if (this.descriptorSeenMs >= this.unsettledUntilMs || nowMs < this.settleReadDueMs) return;
-    this.settleReadDueMs = nowMs + SETTLE_READ_MS;
-    this.context.refresh(this.shardId);
-  }
-
-  /** E5: a node without a lease must not shrink the set; it proposes nothing. */
-  private propose(): void {
-    const { env, tuning } = this.context;
-    const nowMs = env.clock.monotonicMs();
-    const meta = this.meta();
-    if (this.proposing || nowMs < this.proposeNotBeforeMs || meta === undefined || !this.entitled()) return;
-    const links = [...this.links.values()];
-    const next = nextProposal({ descriptor: this.current, links, lastSeq: meta.last.seq, nowMs, tuning });
-    if (next === null) return;
-    this.proposing = true;
-    spawn(env, 'propose a replica status', this.carryOut(next));
-  }
-
-  private async carryOut({ link, status, report }: Proposal): Promise<void> {
-    const { env, reporter } = this.context;
-    if (status === 'IN_SYNC') {
-      link.proposedAs = { nodeEpoch: report.node_epoch, storeUuid: report.store_uuid };
-      proposalSent(link, report.generation);
-    }
-    const outcome = await reporter.report(report);
-    this.proposing = false;
-    if (this.phase === 'ENDED') return;
-    const applied = outcome.ok && outcome.value.outcome === 'APPLIED';
-    if (!applied) this.proposeNotBeforeMs = env.clock.monotonicMs() + PROPOSAL_RETRY_MS;
-    if (!outcome.ok) {
-      if (status === 'IN_SYNC') proposalUnknown(link);
-      this.unsettledUntilMs = env.clock.monotonicMs() + REPORT_LIFE_MS;
-      return;
-    }
-    const { descriptor } = outcome.value;
-    if (descriptor !== null) this.context.adopt(descriptor);
-    if (status === 'IN_SYNC' && outcome.value.outcome === 'REFUSED') proposalRefused(link, report.generation);
-    this.progressed();
   }
 
   private announce(kind: 'SERVING' | 'ENDED'): void {

@@ -35,7 +35,7 @@ export const REPLICATION_MISTAKES: readonly PlantedMistake[] = [
     setting: 'partitions',
     changes: [
       {
-        file: 'data-node/replication/leadership.ts',
+        file: 'data-node/replication/leader-reports.ts',
         find: "    if (status === 'IN_SYNC') {\n      link.proposedAs",
         replace:
           "    if (status !== 'IN_SYNC') link.required = false;\n    if (status === 'IN_SYNC') {\n      link.proposedAs",
@@ -74,7 +74,7 @@ export const REPLICATION_MISTAKES: readonly PlantedMistake[] = [
     setting: 'answers lost',
     changes: [
       {
-        file: 'data-node/replication/leadership.ts',
+        file: 'data-node/replication/leader-reports.ts',
         find: "if (status === 'IN_SYNC') proposalUnknown(link);",
         replace: `if (status === 'IN_SYNC') {
         link.proposal = null;
