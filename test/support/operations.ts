@@ -17,17 +17,19 @@ export interface StepTask {
   readonly execution_arn?: string;
 }
 
+/** Parsed once: a runner checks each definition that it has not seen, which takes longer than most stories (`machineOf` in local/asl-runner.ts). */
+const definitions = new Map<string, unknown>(
+  stateMachines.map(({ type, folder }) => [
+    type,
+    JSON.parse(readFileSync(new URL(`../../state-machines/${folder}/${folder}.asl.json`, import.meta.url), 'utf8')),
+  ]),
+);
+
 /** Runs the operations of a use-case world by their real ASL files. `around` may repeat or fail a step. */
 export function operationsOf(
   world: UseCaseWorld,
   around: (task: StepTask, run: () => Promise<{ next: string }>) => Promise<{ next: string }> = (_task, run) => run(),
 ): { runner: AslRunner; ended(id: string): Promise<OperationRecord>; stop(): Promise<void> } {
-  const definitions = new Map<string, unknown>(
-    stateMachines.map(({ type, folder }) => [
-      type,
-      JSON.parse(readFileSync(new URL(`../../state-machines/${folder}/${folder}.asl.json`, import.meta.url), 'utf8')),
-    ]),
-  );
   const load = async (id: string): Promise<OperationRecord> => {
     const stored = await world.records.get('operation', { operationId: operationId(id) });
     if (stored === null) throw new Error(`no operation ${id}`);

@@ -12,7 +12,7 @@ import type { UseCase } from '../../shared/usecases/types.ts';
 import { createLivenessReader } from '../../shared/store/liveness-reader.ts';
 import { memoryLogger } from './environment.ts';
 import { storeWorld } from './store.ts';
-import type { StoreWorld } from './store.ts';
+import type { StoreWorld, StoreWorldOptions } from './store.ts';
 
 export const ADMIN: Principal = { kind: 'admin', name: 'test' };
 
@@ -46,8 +46,18 @@ export const nodePrincipal = (node: number, epoch = 1, incarnation = `inc-${node
   expiresAtMs: Number.MAX_SAFE_INTEGER,
 });
 
-export function useCaseWorld(options: { timers?: Deps['timers']; clock?: Deps['clock'] } = {}): UseCaseWorld {
-  const world = storeWorld(options.timers === undefined ? {} : { timers: options.timers });
+export interface UseCaseWorldOptions {
+  readonly timers?: Deps['timers'];
+  readonly clock?: Deps['clock'];
+  /** Where the store keeps its items; SQLITE if left out. */
+  readonly items?: StoreWorldOptions['items'];
+}
+
+export function useCaseWorld(options: UseCaseWorldOptions = {}): UseCaseWorld {
+  const world = storeWorld({
+    ...(options.timers === undefined ? {} : { timers: options.timers }),
+    ...(options.items === undefined ? {} : { items: options.items }),
+  });
   const sent: CommandDraft[] = [];
   const started: { type: string; operationId: string }[] = [];
   const tasks: { taskToken: string; outcome: 'SUCCEEDED' | 'FAILED' }[] = [];

@@ -35,7 +35,7 @@ export async function operationStory(story: (operations: Operations) => Promise<
   const time = new VirtualTime();
   await withGlobalTimers(time, async () => {
     const process = time.processEnvironment({ name: 'control-plane', clockRate: 1, skewMs: 0 });
-    const world = useCaseWorld({ timers: process.timers, clock: process.clock });
+    const world = useCaseWorld({ timers: process.timers, clock: process.clock, items: 'PLAIN' });
     let around: Around = (_task, run) => run();
     let count = 0;
     let processes = 0;
