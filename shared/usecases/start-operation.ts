@@ -169,9 +169,13 @@ async function planChecks(
 ): Promise<Result<readonly RecordWrite[], Fault>> {
   const located = await mapBounded(basedOn, READ_CONCURRENCY, ({ shardId }) => deps.directory.locate(shardId));
   const checks: RecordWrite[] = [];
+  const checked = new Set<ShardId>();
   for (const [index, { shardId, generation }] of basedOn.entries()) {
     const found = located[index] ?? null;
     if (found === null || found.shard.generation !== generation) return err(planStale(shardId));
+    // A plan may give a shard another leader and move a replica of it: a transaction names an item once.
+    if (checked.has(shardId)) continue;
+    checked.add(shardId);
     checks.push({
       kind: 'check',
       entity: 'shard',

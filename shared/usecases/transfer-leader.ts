@@ -1,4 +1,5 @@
 import type { Decided } from '../domain/decision.ts';
+import { rejectionOf } from '../domain/election.ts';
 import type { LivenessView, RejectionCode } from '../domain/election.ts';
 import { conflict, notFound } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
@@ -7,7 +8,7 @@ import type { ReplicaId, ShardId } from '../domain/ids.ts';
 import { err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
 import { replicaById, replicaOn } from '../domain/shard.ts';
-import type { ShardDescriptor } from '../domain/shard.ts';
+import type { Replica, ShardDescriptor } from '../domain/shard.ts';
 import { completeTransfer, decideTransfer } from '../domain/transfer.ts';
 import type { CompletionRefusal, Receipt, TransferRefusal } from '../domain/transfer.ts';
 import type { Deps, Principal } from '../ports.ts';
@@ -46,8 +47,8 @@ export const setLeader: UseCase<'setLeader'> = async (deps, principal, { params,
           ),
         );
   }
-  // The old leader may be gone already: then a leader is elected, and the transfer starts from there.
-  const led = await ensureLeader(deps, principal, id, null);
+  // The old leader may be gone already: then a leader is elected, and the transfer starts from there. A request that is refused elects nobody.
+  const led = (await refuses(deps, located.shard, target)) ? ok(null) : await ensureLeader(deps, principal, id, null);
   if (!led.ok && led.error.code === 'NO_CANDIDATE') {
     return err(
       conflict('NOT_ENOUGH_IN_SYNC', `Shard ${id} has no live IN_SYNC replica to lead it. Bring a node of it back.`),
@@ -86,6 +87,15 @@ export const setLeader: UseCase<'setLeader'> = async (deps, principal, { params,
     generation: final.generation,
   });
 };
+
+/** The target can't lead, and another replica can. If none can, the election says so. */
+async function refuses(deps: Deps, shard: ShardDescriptor, target: Replica): Promise<boolean> {
+  const view = await readLiveness(
+    deps,
+    shard.replicas.map((replica) => replica.nodeId),
+  );
+  return rejectionOf(target, view) !== null && shard.replicas.some((replica) => rejectionOf(replica, view) === null);
+}
 
 export type Started = { readonly kind: 'STARTED' | 'ALREADY_LEADER'; readonly shard: ShardDescriptor };
 

@@ -1,6 +1,7 @@
 import { rebalanceShards } from '../../shared/usecases/rebalance.ts';
 import { setRebalanceConfig } from '../../shared/usecases/rebalance-config.ts';
 import { cancelOperation, pauseOperation, resumeOperation } from '../../shared/usecases/operations.ts';
+import { shardId } from '../../shared/domain/ids.ts';
 import { expectSettled, waveStory } from '../support/wave-story.ts';
 import type { WaveStory } from '../support/wave-story.ts';
 
@@ -78,6 +79,23 @@ describe('a rebalance', () => {
       const parts = await told.parts(id);
       expect(parts).toHaveLength(plan.moves.length + plan.leader_moves.length);
       expect(await ask(told, { plan })).toMatchObject({ ok: false, error: { code: 'PLAN_STALE' } });
+    }));
+
+  test('a plan that gives a shard another leader and moves a replica of it is applied (found by fuzzing: 500)', () =>
+    waveStory(async (told) => {
+      await told.join(6);
+      const dry = await ask(told, { dry_run: true });
+      if (!dry.ok || dry.value.plan === null) throw new Error('no plan');
+      const { leader_moves, moves } = dry.value.plan;
+      const shard = (await told.world.directory.locate(shardId(moves[0]!.shard_id)))!.shard;
+      const { bytes: _bytes, ...move } = moves[0]!;
+      const to = shard.replicas.find(({ nodeId }) => nodeId !== shard.leader.nodeId && nodeId !== move.from)!.nodeId;
+      const besides = { ...move, from: shard.leader.nodeId, to, reason: 'BALANCE' };
+      const others = leader_moves.filter(({ shard_id }) => shard_id !== move.shard_id);
+      const id = await started(told, { plan: { moves: moves.slice(0, 1), leader_moves: [...others, besides] } });
+      expect(await told.ended(id)).toMatchObject({ status: 'SUCCEEDED' });
+      expect((await told.parts(id)).map(({ status }) => status)).not.toContain('PLANNED');
+      await expectSettled(told);
     }));
 
   test('a part that hangs holds up no other; a part whose shard is busy is left out and told of', () =>

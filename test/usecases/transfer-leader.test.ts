@@ -63,6 +63,18 @@ describe('POST /shards/{shard_id}/leader (E2)', () => {
     ]);
   });
 
+  test('a target that can not lead is refused, and nobody is elected for it (found by fuzzing)', async () => {
+    await fenceNode(world.deps, SYSTEM('detector'), await world.liveness(1));
+    await fenceNode(world.deps, SYSTEM('detector'), await world.liveness(3));
+    const before = await world.shard(SHARD);
+    expect(await transfer('node-3')).toMatchObject({
+      ok: false,
+      error: { code: 'REPLICA_NOT_IN_SYNC', detail: { reason: 'ENTRY_VOID' } },
+    });
+    expect(await world.shard(SHARD)).toEqual(before);
+    expect((await transfer('node-2')).ok).toBe(true);
+  });
+
   test('no receipt in 10 s: STEP_DOWN_PENDING; the reconciler asks again and finishes it', async () => {
     world.answer(() => ({ outcome: 'QUEUED' }));
     const answer = transfer('node-2');
