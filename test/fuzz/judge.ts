@@ -24,10 +24,10 @@ export interface Verdict {
 
 const STATUSES = new Set([200, 400, 401, 403, 404, 405, 409, 412, 413, 429]);
 const CODES: ReadonlySet<string> = new Set<string>([...FAULT_CODES, ...HTTP_CODES]);
-/**
- * Refusals that leave something behind by design: the transfer goes on by itself (DESIGN section 8, call 9).
- */
-const MAY_CHANGE: ReadonlySet<string> = new Set(['STEP_DOWN_PENDING']);
+/** Refusals that leave something behind by design: the transfer goes on by itself, or another leader came before it ended, and its intent is gone. */
+const mayChange = ({ name }: FuzzRequest, code: string, changes: readonly string[]): boolean =>
+  code === 'STEP_DOWN_PENDING' ||
+  (name === 'setLeader' && code === 'CONFLICT' && !changes.some((change) => change.includes(' INTENTS ')));
 
 const route = createRouter('all');
 
@@ -51,7 +51,7 @@ export function judge(request: FuzzRequest, answer: WireAnswer): Verdict {
     }
   } else {
     for (const what of wrongProblem(answer, fields)) outside(what);
-    if (answer.changes.length > 0 && !MAY_CHANGE.has(String(fields['code']))) {
+    if (answer.changes.length > 0 && !mayChange(request, String(fields['code']), answer.changes)) {
       const what = `${String(fields['code'])} left ${answer.changes.join(', ').slice(0, 600)}`;
       findings.push({ kind: 'CHANGED_WHEN_REFUSED', what });
     }

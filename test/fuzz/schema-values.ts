@@ -46,6 +46,9 @@ export function drawValue(schema: z.core.$ZodType, field: string, draw: Draw): u
 
 const accepts = (schema: z.core.$ZodType, value: unknown): boolean => (schema as z.ZodType).safeParse(value).success;
 
+/** The name of a field: a spoiled one may be a value of any kind, without a text of its own. */
+const nameOf = (value: unknown): string => (typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
+
 function fresh(schema: z.core.$ZodType, field: string, draw: Draw): unknown {
   const { random } = draw;
   const { def } = (schema as Tree)._zod;
@@ -75,7 +78,7 @@ function fresh(schema: z.core.$ZodType, field: string, draw: Draw): unknown {
     case 'record':
       return Object.fromEntries(
         Array.from({ length: random.below(4) }, () => [
-          String(drawValue(def.keyType, `${field}.key`, draw)),
+          nameOf(drawValue(def.keyType, `${field}.key`, draw)),
           drawValue(def.valueType, `${field}.value`, draw),
         ]),
       );

@@ -113,10 +113,12 @@ async function makeWorld(
     },
   };
   const requests = new AsyncLocalStorage<Request>();
+  let underWay: Request | null = null;
   const feeds = createLocalFeeds();
   const onCommit = (writes: readonly CommittedWrite[]): void => {
     const request = requests.getStore();
     if (request !== undefined) noteWrites(request, writes);
+    if (underWay !== null && underWay !== request) noteOthers(underWay, writes);
     // The stream is no part of the request.
     requests.exit(() => feeds.onCommit(writes));
   };
@@ -171,8 +173,10 @@ async function makeWorld(
     nowMs: () => Math.floor(WALL_CLOCK_START_MS + time.nowMs()),
     send: async (request) => {
       const own: Request = { touched: new Map() };
+      underWay = own;
       const work = requests.run(own, () => serve(controlPlane, functionUrls, request));
       const result = await finish(work, `${request.method} ${request.path}`);
+      underWay = null;
       const headers = Object.fromEntries(Object.entries(result.headers ?? {}).map(([name, v]) => [name, String(v)]));
       return { status: result.statusCode, headers, text: result.body, changes: changesOf(own) };
     },
@@ -237,6 +241,15 @@ function noteWrites({ touched }: Request, writes: readonly CommittedWrite[]): vo
     const name = `${key.table} ${key.pk} ${key.sk}`;
     const earlier = touched.get(name);
     touched.set(name, { before: earlier === undefined ? before : earlier.before, after });
+  }
+}
+
+/** What the request wrote may be written again by others before it is answered: an item that they took away is not left. */
+function noteOthers({ touched }: Request, writes: readonly CommittedWrite[]): void {
+  for (const { key, after } of writes) {
+    const name = `${key.table} ${key.pk} ${key.sk}`;
+    const own = touched.get(name);
+    if (own !== undefined) touched.set(name, { before: own.before, after });
   }
 }
 
