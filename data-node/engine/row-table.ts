@@ -30,6 +30,8 @@ const sizeOf = (version: { key: string; value: string | null } | undefined): Siz
 export class RowTable {
   private readonly upsert: StatementSync;
   private readonly newest: StatementSync;
+  private readonly newestSize: StatementSync;
+  private readonly newestSeq: StatementSync;
   private readonly page: StatementSync;
   private readonly openPage: StatementSync;
   private readonly size: StatementSync;
@@ -42,9 +44,12 @@ export class RowTable {
     this.upsert = db.prepare(
       'INSERT OR REPLACE INTO row_versions (rows_id, key, seq, wall_ms, counter, value) VALUES (?,?,?,?,?,?)',
     );
-    this.newest = db.prepare(
-      'SELECT * FROM row_versions WHERE rows_id = ? AND key = ? AND seq <= ? ORDER BY seq DESC LIMIT 1',
-    );
+    const newestOf = (columns: string): string =>
+      `SELECT ${columns} FROM row_versions WHERE rows_id = ? AND key = ? AND seq <= ? ORDER BY seq DESC LIMIT 1`;
+    this.newest = db.prepare(newestOf('*'));
+    // Without the value itself: writing and forgetting a row do not read it from its pages.
+    this.newestSize = db.prepare(newestOf('octet_length(value) AS size'));
+    this.newestSeq = db.prepare(newestOf('seq, value IS NULL AS gone'));
     // A skip scan: one index seek for each key, however many versions it has.
     const scan = (end: string): string => `
       WITH RECURSIVE k(key) AS (
@@ -84,7 +89,7 @@ export class RowTable {
   }
 
   put(rowsId: number, seq: number, at: HybridTimestamp, change: RowChange): SizeDelta {
-    const before = sizeOf(this.get(rowsId, change.key, seq));
+    const before = this.sizeAt(rowsId, change.key, seq);
     this.load(rowsId, { key: change.key, seq, at, value: change.value });
     const after = sizeOf(change);
     return { rows: after.rows - before.rows, bytes: after.bytes - before.bytes };
@@ -124,9 +129,17 @@ export class RowTable {
 
   /** Drops versions of `key` that no read at or above `horizonSeq` can see; a tombstone at the horizon goes too. */
   forget(rowsId: number, key: string, horizonSeq: number): void {
-    const newest = this.get(rowsId, key, horizonSeq);
+    const newest = this.newestSeq.get(rowsId, key, horizonSeq);
     if (newest === undefined) return;
-    this.deleteBelow.run(rowsId, key, newest.seq);
-    if (newest.value === null) this.deleteVersion.run(rowsId, key, newest.seq);
+    const seq = integer(newest, 'seq');
+    this.deleteBelow.run(rowsId, key, seq);
+    if (integer(newest, 'gone') === 1) this.deleteVersion.run(rowsId, key, seq);
+  }
+
+  private sizeAt(rowsId: number, key: string, atSeq: number): SizeDelta {
+    const row = this.newestSize.get(rowsId, key, atSeq);
+    return row === undefined || row['size'] === null
+      ? NO_DELTA
+      : { rows: 1, bytes: utf8Bytes(key) + integer(row, 'size') };
   }
 }

@@ -8,6 +8,9 @@ import { findWrite, writesInOrder } from './write-memory.ts';
 import type { HybridTimestamp } from './hlc.ts';
 import { HLC_ZERO } from './hlc.ts';
 import {
+  COMPACT_BYTES_PER_BYTE_APPENDED,
+  COMPACT_BYTES_PER_ENTRY,
+  COMPACT_BYTES_SAVED_MAX,
   HISTORY_BYTES_MAX,
   HISTORY_ENTRIES_MAX,
   REMOVED_REPLICAS_MAX,
@@ -50,6 +53,8 @@ export abstract class EngineTables implements EngineTransaction {
   private readonly selectRemoved: StatementSync;
   /** Bytes of log content by storage id, counted on first use. */
   private readonly logBytes = new Map<number, number>();
+  /** Bytes of log content that may be dropped now, by storage id; below zero after a large entry. */
+  private readonly mayDrop = new Map<number, number>();
 
   constructor(db: DatabaseSync, tables: Tables) {
     this.tables = tables;
@@ -65,6 +70,7 @@ export abstract class EngineTables implements EngineTransaction {
 
   protected forgetSizes(): void {
     this.logBytes.clear();
+    this.mayDrop.clear();
     this.counts.clear();
   }
 
@@ -250,6 +256,7 @@ export abstract class EngineTables implements EngineTransaction {
       lastAt = entry.at;
     }
     this.logBytes.set(before.storageId, this.bytesOfLog(before, added) + added);
+    this.allow(before.storageId, added * COMPACT_BYTES_PER_BYTE_APPENDED);
     invariant(commitSeq <= last.seq, 'what is committed is in the log');
     const commit = Math.max(before.commitSeq, commitSeq);
     return this.tables.replicas.put({ ...before, last, lastAt, rows, bytes, commitSeq: commit });
@@ -287,10 +294,12 @@ export abstract class EngineTables implements EngineTransaction {
     const droppable = Math.min(before.commitSeq, keepFromSeq - 1) - base.seq;
     const bytesOver = this.bytesOfLog(before, 0) - HISTORY_BYTES_MAX;
     const entriesOver = before.last.seq - base.seq - HISTORY_ENTRIES_MAX;
-    if (droppable <= 0 || (entriesOver <= 0 && bytesOver <= 0)) return 0;
+    const allowed = this.allow(storageId, maxEntries * COMPACT_BYTES_PER_ENTRY);
+    if (droppable <= 0 || (entriesOver <= 0 && bytesOver <= 0) || allowed <= 0) return 0;
+    // At least one entry, however large: the next ones wait the longer.
     const candidates = this.tables.log.read(storageId, base.seq + 1, {
       entries: Math.min(droppable, maxEntries, bytesOver > 0 ? maxEntries : entriesOver),
-      bytes: Infinity,
+      bytes: allowed,
     });
     const last = candidates.at(-1);
     if (last === undefined) return 0;
@@ -300,7 +309,9 @@ export abstract class EngineTables implements EngineTransaction {
       const horizonSeq = covers(range, key) ? last.seq : Math.min(last.seq, before.firstForkSeq ?? 0);
       this.tables.rows.forget(rowsIdOf(before.segments, key), key, horizonSeq);
     }
-    this.logBytes.set(storageId, this.bytesOfLog(before, 0) - this.tables.log.dropUpTo(storageId, last.seq));
+    const dropped = this.tables.log.dropUpTo(storageId, last.seq);
+    this.logBytes.set(storageId, this.bytesOfLog(before, 0) - dropped);
+    this.allow(storageId, -dropped);
     const expiredMs = before.lastAt.wallMs - WRITE_ID_RETENTION_MS;
     this.tables.log.forgetWrites(storageId, last, {
       beforeWallMs: expiredMs,
@@ -346,6 +357,13 @@ export abstract class EngineTables implements EngineTransaction {
   private partsOf(meta: ReplicaMeta, range: Range): (Range & { readonly rowsId: number })[] {
     const own = within(range, rangeOf(meta));
     return own === null ? [] : segmentsIn(meta.segments, own);
+  }
+
+  /** Adds to what compaction may drop, and answers it. */
+  private allow(storageId: number, bytes: number): number {
+    const allowed = Math.min(COMPACT_BYTES_SAVED_MAX, (this.mayDrop.get(storageId) ?? 0) + bytes);
+    this.mayDrop.set(storageId, allowed);
+    return allowed;
   }
 
   private bytesOfLog(meta: ReplicaMeta, justAdded: number): number {

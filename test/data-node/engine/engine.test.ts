@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { openEngine } from '../../../data-node/engine/engine.ts';
 import type { Engine } from '../../../data-node/engine/engine.ts';
-import { HISTORY_ENTRIES_MAX, WRITE_ID_RETENTION_MS } from '../../../data-node/engine/history.ts';
+import {
+  COMPACT_BYTES_PER_ENTRY,
+  HISTORY_ENTRIES_MAX,
+  WRITE_ID_RETENTION_MS,
+} from '../../../data-node/engine/history.ts';
 import { compareTimestamps, nextTimestamp } from '../../../data-node/engine/hlc.ts';
 import { StorageError } from '../../../data-node/engine/storage-error.ts';
 import type { LogEntry } from '../../../data-node/engine/types.ts';
@@ -150,6 +154,33 @@ describe('the engine', () => {
     expect(engine.transaction((tx) => tx.compact(SHARD, 100, Infinity))).toBe(12);
     expect(engine.write(engine.replica(SHARD)!, 'w-20')).toBeUndefined();
     expect(engine.write(engine.replica(SHARD)!, 'w-21')?.seq).toBe(21);
+  });
+
+  it('gives up large entries one by one, many small writes apart: no transaction drops a heap of them', () => {
+    const engine = withReplica(openEngine({ memory: true }));
+    const large = 4;
+    const bytes = 40 * COMPACT_BYTES_PER_ENTRY;
+    append(
+      engine,
+      Array.from({ length: HISTORY_ENTRIES_MAX }, (_, index) =>
+        entry(index + 1, index < large ? { [`large-${index}`]: 'x'.repeat(bytes) } : {}),
+      ),
+      HISTORY_ENTRIES_MAX,
+    );
+    const dropped: number[] = [];
+    for (let seq = HISTORY_ENTRIES_MAX + 1; engine.replica(SHARD)!.base.seq < large + 20; seq++)
+      dropped.push(
+        engine.transaction((tx) => {
+          tx.append(SHARD, [entry(seq, {})], seq - 1);
+          return tx.compact(SHARD, 1, Infinity);
+        }),
+      );
+    const times = dropped.flatMap((count, index) => (count > 0 ? [index] : []));
+    expect(Math.max(...dropped)).toBe(1);
+    // The first one takes what was saved up.
+    for (let index = 2; index < large; index++) expect(times[index]! - times[index - 1]!).toBeGreaterThanOrEqual(38);
+    // Small ones keep pace with the writes again.
+    expect(dropped.slice(-10)).toEqual(Array.from({ length: 10 }, () => 1));
   });
 
   it('never compacts what is not committed', () => {
