@@ -57,12 +57,12 @@ export const functionAccess: Readonly<Record<FunctionName, FunctionAccess>> = {
     { rootKeys: 'sign', pushes: true, startsOperations: true },
   ),
   tables: composed(
-    { topology: 'read', catalog: 'write', operations: 'write', events: 'append' },
+    { topology: 'read', liveness: 'read', catalog: 'write', operations: 'write', events: 'append' },
     { startsOperations: true },
   ),
   routes: composed({ topology: 'read', catalog: 'read', events: 'read' }, { rootKeys: 'verify' }),
   config: composed(
-    { topology: 'read', catalog: 'write', operations: 'write', events: 'append' },
+    { topology: 'read', liveness: 'read', catalog: 'write', operations: 'write', events: 'append' },
     { startsOperations: true },
   ),
   operations: composed({ operations: 'write', events: 'append' }, { startsOperations: true }),

@@ -7,10 +7,11 @@ import type { Json, TableRecord } from '../domain/records.ts';
 import { err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
 import type { Change, Deps, Principal, Stored } from '../ports.ts';
+import { readAbleNodes } from './able-nodes.ts';
 import { configWrites, REPLICATION_CONFIG_KEY, replicationConfig } from './config.ts';
 import { everyRecord } from './every-record.ts';
 import { freeSlot } from './operation-slot.ts';
-import { mayHold, placementRules, tooFewFor } from './placement-config.ts';
+import { placementRules, tooFewFor } from './placement-config.ts';
 import { principalName } from './principal.ts';
 import { newOperationId, startOperation } from './start-operation.ts';
 import { tableNotFound } from './table-lookup.ts';
@@ -26,7 +27,7 @@ export const setReplicationConfig: UseCase<'setReplicationConfig'> = async (deps
   const { replication_factor: factor } = body;
   const [before, tables] = await Promise.all([replicationConfig(deps), everyRecord(deps, 'table', {})]);
   const following = tables.filter((table) => !table.replicationFactorIsOwn);
-  const enough = await enoughNodes(deps, factor, following);
+  const enough = await enoughNodes(deps, factor, before.replicationFactor, following);
   if (!enough.ok) return enough;
   const shards = following.reduce((sum, table) => sum + table.shardCount, 0);
   const answer = { status: 'success' as const, replication_factor: factor, shards };
@@ -50,7 +51,7 @@ export const setTableReplication: UseCase<'setTableReplication'> = async (deps, 
     return err(
       conflict('TABLE_NOT_ACTIVE', `Table ${params.table} is ${stored.value.state}; wait until it is ACTIVE.`),
     );
-  const enough = await enoughNodes(deps, factor, [stored.value]);
+  const enough = await enoughNodes(deps, factor, stored.value.replicationFactor, [stored.value]);
   if (!enough.ok) return enough;
   const { table, shardCount: shards, replicationFactor: previous, replicationFactorIsOwn } = stored.value;
   const answer = { status: 'success' as const, replication_factor: factor, shards };
@@ -92,28 +93,27 @@ async function start(
   return err(conflict('CONFLICT', 'The replication factor just changed. Send the request again.'));
 }
 
-/** As many nodes as copies, by every table's placement rule too, or nothing is changed. Dead nodes count: they come back or are replaced, and the operation waits for them. */
+/**
+ * As many nodes that can hold a copy as copies, by every table's placement rule too, or nothing is changed. What needs no more copies than it
+ * has is not judged: lowering the factor is what helps a cluster with too few nodes.
+ */
 async function enoughNodes(
   deps: Deps,
   factor: number,
-  tables: readonly Pick<TableRecord, 'table'>[],
+  before: number,
+  tables: readonly Pick<TableRecord, 'table' | 'replicationFactor'>[],
 ): Promise<Result<null, Fault>> {
-  const [nodes, { rules }] = await Promise.all([everyRecord(deps, 'node', {}), placementRules(deps)]);
+  const growing = tables.filter(({ replicationFactor }) => replicationFactor < factor);
+  if (growing.length === 0 && factor <= before) return ok(null);
+  const [nodesUnder, { rules }] = await Promise.all([readAbleNodes(deps), placementRules(deps)]);
   // Many tables, few rules.
-  const applied = new Map(tables.map(({ table }) => [ruleFor(rules, table), table]));
+  const applied = new Map(growing.map(({ table }) => [ruleFor(rules, table), table]));
   for (const [rule, table] of applied) {
-    const able = nodes.filter((node) => mayHold(rule, node)).length;
-    if (able < factor && rule !== NO_RULE) return err(tooFewFor(table, factor, able));
+    const nodes = nodesUnder(rule);
+    if (nodes.able < factor && rule !== NO_RULE) return err(tooFewFor({ table }, factor, nodes));
   }
-  const available = nodes.filter((node) => mayHold(NO_RULE, node)).length;
-  if (available >= factor) return ok(null);
-  return err(
-    conflict(
-      'NOT_ENOUGH_NODES',
-      `Replication factor ${factor} needs as many nodes; ${available} can take replicas. Add nodes, or ask for a lower one.`,
-      { detail: { needed: factor, available } },
-    ),
-  );
+  const nodes = nodesUnder(NO_RULE);
+  return nodes.able >= factor ? ok(null) : err(tooFewFor(null, factor, nodes));
 }
 
 /** The configured factor as part of a commit; nothing if it is that already. */

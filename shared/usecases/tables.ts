@@ -12,11 +12,12 @@ import type { TableRecord } from '../domain/records.ts';
 import { err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
 import type { Deps } from '../ports.ts';
+import { readAbleNodes } from './able-nodes.ts';
 import { replicationConfig } from './config.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { principalName } from './principal.ts';
 import { newOperationId, startOperation } from './start-operation.ts';
-import { mayHold, placementRules, tooFewFor } from './placement-config.ts';
+import { placementRules, tooFewFor } from './placement-config.ts';
 import { keyAdvice } from './routes.ts';
 import { tableNotFound } from './table-lookup.ts';
 import type { UseCase } from './types.ts';
@@ -27,33 +28,17 @@ import type { UseCase } from './types.ts';
 const PRE_SPLIT_BYTES_MAX = 256 * 1024;
 /** Bytes that one key costs in the item besides itself. */
 const KEY_OVERHEAD_BYTES = 3;
-/** Nodes of one query page. */
-const NODE_PAGE = 1000;
 
 export const createTable: UseCase<'createTable'> = async (deps, principal, { body }) => {
   const keyType = body.key_type ?? 'string';
   const splitKeys = encodeSplitKeys(keyType, body.pre_split ?? []);
   if (!splitKeys.ok) return splitKeys;
   const replicationFactor = body.replication_factor ?? (await replicationConfig(deps)).replicationFactor;
-  const [nodes, { rules }] = await Promise.all([
-    deps.records.query('node', { partition: {}, order: 'forward', limit: NODE_PAGE }),
-    placementRules(deps),
-  ]);
+  const [nodesUnder, { rules }] = await Promise.all([readAbleNodes(deps), placementRules(deps)]);
   const rule = ruleFor(rules, tableName(body.table));
-  const active = nodes.items.filter(({ value }) => mayHold(rule, value)).length;
-  if (active < replicationFactor && nodes.next === null && rule !== NO_RULE)
-    return err(tooFewFor(body.table, replicationFactor, active));
-  if (active < replicationFactor && nodes.next === null) {
-    return err(
-      conflict(
-        'NOT_ENOUGH_NODES',
-        `Replication factor ${replicationFactor} needs as many nodes; ${active} can take replicas. Add nodes, or ask for a lower replication_factor.`,
-        {
-          detail: { needed: replicationFactor, available: active },
-        },
-      ),
-    );
-  }
+  const nodes = nodesUnder(rule);
+  if (nodes.able < replicationFactor)
+    return err(tooFewFor(rule === NO_RULE ? null : { table: body.table }, replicationFactor, nodes));
   const nowMs = deps.clock.wallMs();
   const id = newOperationId(deps);
   const table: TableRecord = {

@@ -205,7 +205,12 @@ beforeAll(async () => {
     world.call('PUT', path, { token: admin, body, idempotencyKey: `set-${path.split('/').join('-')}` });
   await set('/config/rebalance', { moves_per_hour: 200 });
   await get('/config/rebalance');
-  const factor = await set('/config/replication', { replication_factor: 3 });
+  await set('/config/replication', { replication_factor: 4, dry_run: true });
+  const factor = await world.call('PUT', '/config/replication', {
+    token: admin,
+    body: { replication_factor: 3 },
+    idempotencyKey: 'set-factor',
+  });
   await ended(factor['operation_id']);
   await join('node-6', 'c');
   players.pop(); // it is fenced, and beats no more

@@ -1,6 +1,7 @@
 import { setReplicationConfig, setTableReplication } from '../../shared/usecases/change-replication.ts';
 import { getReplicationConfig } from '../../shared/usecases/config.ts';
 import { tableName } from '../../shared/domain/ids.ts';
+import { cordonNode } from '../../shared/usecases/node-care.ts';
 import { cancelOperation, redriveOperation } from '../../shared/usecases/operations.ts';
 import { setRebalanceConfig } from '../../shared/usecases/rebalance-config.ts';
 import { expectSettled, waveStory } from '../support/wave-story.ts';
@@ -99,10 +100,34 @@ test('cancelled half-way it brings every shard back', () =>
     await expectFactor(told, 3);
   }));
 
-test('with a dead node it does what it can, waits, and tells what is left', () =>
+test('a node that is dead, cordoned or gone is not counted, by the cluster and by a table; a lower factor is always taken', () =>
   waveStory(async (told) => {
     await told.nodes.kill(5);
+    const ask = (replication_factor: number) =>
+      told.world.call('setReplicationConfig', setReplicationConfig, { body: { replication_factor } });
+    expect(await ask(5)).toMatchObject({
+      ok: false,
+      error: { code: 'NOT_ENOUGH_NODES', detail: { needed: 5, available: 4, down: 1, cordoned: 0 } },
+    });
+    await told.world.call('cordonNode', cordonNode, { params: { node_id: 'node-4' } });
+    const ofTable = { params: { table: 'rows' }, body: { replication_factor: 4 } };
+    expect(await told.world.call('setTableReplication', setTableReplication, ofTable)).toMatchObject({
+      ok: false,
+      error: { code: 'NOT_ENOUGH_NODES', detail: { needed: 4, available: 3, down: 1, cordoned: 1 } },
+    });
+    expect(await told.newest('change-replication-factor')).toBeNull();
+    await told.nodes.kill(3);
+    await told.nodes.kill(2);
+    const down = await ask(2);
+    expect(down).toMatchObject({ ok: true });
+    if (down.ok && down.value.operation_id !== null)
+      await told.world.call('cancelOperation', cancelOperation, { params: { operation_id: down.value.operation_id } });
+  }));
+
+test('with a node that dies it does what it can, waits, and tells what is left', () =>
+  waveStory(async (told) => {
     const id = await changed(told, 5);
+    await told.nodes.kill(5);
     await told.wait(60_000);
     expect((await told.newest('change-replication-factor'))?.waitingOn).toContain('NODE_UNHEALTHY');
     await told.nodes.revive(5);
@@ -112,8 +137,8 @@ test('with a dead node it does what it can, waits, and tells what is left', () =
 
 test('gives up after a while without progress, with its reasons; asked again it goes on', () =>
   waveStory(async (told) => {
-    await told.nodes.kill(5);
     const id = await changed(told, 5);
+    await told.nodes.kill(5);
     const ended = await told.ended(id);
     expect(ended.status).toBe('SUCCEEDED');
     expect(ended.steps.at(-1)?.detail).toMatch(/left out: .*NODE_UNHEALTHY/);

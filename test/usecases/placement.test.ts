@@ -3,7 +3,7 @@ import { createCodec } from '../../shared/store/codec.ts';
 import { node as nodeSchema } from '../../shared/store/codecs/cluster.ts';
 import { entities } from '../../shared/store/entities.ts';
 import { clusterHealth } from '../../shared/usecases/cluster-health.ts';
-import { drainNode } from '../../shared/usecases/drain-node.ts';
+import { decommissionNode, drainNode } from '../../shared/usecases/drain-node.ts';
 import { cordonNode } from '../../shared/usecases/node-care.ts';
 import { setNodePlacement } from '../../shared/usecases/node-placement.ts';
 import { getNode } from '../../shared/usecases/nodes.ts';
@@ -15,6 +15,7 @@ import { setRebalanceConfig } from '../../shared/usecases/rebalance-config.ts';
 import { registerNode } from '../../shared/usecases/register-node.ts';
 import { createTable } from '../../shared/usecases/tables.ts';
 import { setTableReplication } from '../../shared/usecases/change-replication.ts';
+import { useCaseWorld } from '../support/use-case-world.ts';
 import { expectSettled, numberOf, waveStory } from '../support/wave-story.ts';
 import type { WaveStory } from '../support/wave-story.ts';
 
@@ -382,6 +383,55 @@ describe('what is stored', () => {
       expect((await put()).ok).toBe(true);
     }));
 
+  test('a rule that leaves a table fewer nodes than copies is refused; dead, cordoned and leaving nodes hold none', () =>
+    waveStory(async (told) => {
+      const put = (tables: string[], force?: boolean) =>
+        told.world.call('setPlacementConfig', setPlacementConfig, {
+          body: { rules: [rule({ tables, required: [SSD] })], ...(force === undefined ? {} : { force }) },
+        });
+      for (const node of [1, 2, 3, 4, 5]) await label(told, node, { labels: { disk: 'ssd' } });
+      const leaving = { params: { node_id: 'node-4' }, query: {} };
+      expect((await told.world.call('decommissionNode', decommissionNode, leaving)).ok).toBe(true);
+      await told.nodes.kill(2);
+      await told.world.call('cordonNode', cordonNode, { params: { node_id: 'node-3' } });
+      const refused = await put(['rows']);
+      expect(refused).toMatchObject({
+        ok: false,
+        error: {
+          kind: 'CONFLICT',
+          code: 'PLACEMENT_UNSATISFIABLE',
+          detail: { rule: 0, table: 'rows', needed: 3, available: 2, cordoned: 1, down: 1 },
+        },
+      });
+      if (!refused.ok)
+        expect(refused.error.message).toContain('leaves it 2 nodes that can take replicas (beside 1 cordoned, 1 down)');
+      expect(await told.world.records.get('config', { configKey: 'placement' })).toBeNull();
+      // Nothing lies under it yet: its table is refused when it comes.
+      expect((await put(['orders'])).ok).toBe(true);
+      expect((await put(['*'])).ok).toBe(false);
+      expect((await put(['*'], true)).ok).toBe(true);
+    }));
+
+  test('what was in force for a table already does not keep other rules from being set', () =>
+    waveStory(async (told) => {
+      await ssdOnly(told);
+      await told.nodes.kill(1);
+      const wish = rule({ tables: ['later'], leader_preference: { nodes: ['node-2'], zones: [] } });
+      await setRules(told, rule({ tables: ['rows'], required: [SSD] }), wish);
+      const stricter = { body: { rules: [rule({ required: [SSD], forbidden: [{ key: 'rack', values: ['r1'] }] })] } };
+      expect(await told.world.call('setPlacementConfig', setPlacementConfig, stricter)).toMatchObject({
+        ok: false,
+        error: { code: 'PLACEMENT_UNSATISFIABLE', detail: { available: 2, down: 1 } },
+      });
+    }));
+
+  test('a cluster may have its rules before its nodes', async () => {
+    const world = useCaseWorld();
+    const rules = [rule({ required: [SSD] })];
+    expect(await world.call('setPlacementConfig', setPlacementConfig, { body: { rules } })).toMatchObject({ ok: true });
+    world.close();
+  });
+
   test('a rule that leaves a table fewer nodes than copies is a problem of the cluster until nodes are labelled', () =>
     waveStory(async (told) => {
       const problems = async (): Promise<readonly string[]> => {
@@ -390,7 +440,9 @@ describe('what is stored', () => {
       };
       await label(told, 1, { labels: { disk: 'ssd' } });
       await label(told, 2, { labels: { disk: 'ssd' } });
-      await setRules(told, rule({ tables: ['rows'], required: [SSD] }));
+      await told.world.call('setPlacementConfig', setPlacementConfig, {
+        body: { rules: [rule({ tables: ['rows'], required: [SSD] })], force: true },
+      });
       expect(await problems()).toEqual([
         'Table rows has 3 copies, and placement rule 1 (tables rows; requires disk=ssd) leaves it 2 nodes: copies stay where they are, and lost ones are not replaced. Label nodes, or change the rule (GET /config/placement).',
       ]);

@@ -42,6 +42,16 @@ export function allows(rule: PlacementRule, labels: NodeLabels): boolean {
   );
 }
 
+/** True of a rule that is a wish about leaders alone. */
+export const barsNobody = ({ required, forbidden }: PlacementRule): boolean => required.length + forbidden.length === 0;
+
+/** True if both let the same nodes hold replicas, however they are labelled; two ways of saying the same count as different. */
+export function barsTheSame(a: PlacementRule, b: PlacementRule): boolean {
+  const textOf = ({ required, forbidden }: PlacementRule): string =>
+    JSON.stringify([required, forbidden].map((all) => all.map(({ key, values }) => [key, values])));
+  return textOf(a) === textOf(b);
+}
+
 /** How welcome a leader is on a node: 0 is best. Without a preference all nodes are 0. */
 export function leaderRank(rule: PlacementRule, node: { readonly nodeId: NodeId; readonly zone: string }): number {
   const preference = rule.leaderPreference;
