@@ -97,6 +97,12 @@ describe('the judge finds', () => {
     ['a 401 without a challenge', request(), problem({ code: 'UNAUTHENTICATED' }, 401), /www-authenticate/],
     ['a refusal that left something', request(), { ...problem({}), changes: ['put catalog CONFIG C#x'] }, /^CHANGED/],
     ['a read that wrote', request(), { ...good, changes: ['put catalog CONFIG C#x'] }, /^CHANGED/],
+    [
+      'a dry run that wrote',
+      request({ method: 'POST', path: '/shards/rebalance', body: '{"dry_run":true}' }),
+      { ...good, changes: ['put operations OPERATIONS O#x'] },
+      /^CHANGED/,
+    ],
     ['a wrong token that was let in', request({}, false), good, /^LET_IN: token/],
     ['a query that the call does not take', request({ query: 'a=1' }), good, /^LET_IN: the query/],
     ['a stack trace', request(), problem({ detail: 'at x (store.ts:12)' }), /shows the inside/],
