@@ -63,6 +63,11 @@ export interface BatchResult {
   readonly failures: readonly { readonly rows: readonly BatchRow[]; readonly error: ClientError }[];
 }
 
+interface GrowingResult {
+  readonly acknowledged: BatchRow[];
+  readonly failures: { rows: readonly BatchRow[]; error: ClientError }[];
+}
+
 export interface ScanRange {
   /** Inclusive; missing: from the start of the table. */
   readonly startKey?: string;
@@ -139,25 +144,16 @@ export class ShardkeeperClient {
    * fails: the result tells which rows were acknowledged.
    */
   async batch(table: string, rows: readonly BatchRow[], options: CallOptions = {}): Promise<BatchResult> {
-    const acknowledged: BatchRow[] = [];
-    const failures: { rows: readonly BatchRow[]; error: ClientError }[] = [];
-    const queue = await this.groups(table, rows, failures);
+    const result: GrowingResult = { acknowledged: [], failures: [] };
+    const queue = await this.groups(table, rows, result.failures);
     const worker = async (): Promise<void> => {
       for (let shard = queue.pop(); shard !== undefined; shard = queue.pop()) {
         // One after the other, so that of two rows with one key the later one stays.
-        for (const group of shard) {
-          try {
-            await this.writeGroup(table, group, options);
-            acknowledged.push(...group);
-          } catch (error) {
-            if (!(error instanceof ClientError)) throw error;
-            failures.push({ rows: group, error });
-          }
-        }
+        for (const group of shard) await this.writeGroup(table, group, this.deadlineAt(options), result);
       }
     };
     await Promise.all(Array.from({ length: Math.min(BATCHES_IN_FLIGHT_MAX, queue.length) }, worker));
-    return { acknowledged, failures };
+    return result;
   }
 
   /** Rows of a range in key order, fetched a page at a time. Each page reads committed state; pages are not one snapshot. */
@@ -193,29 +189,53 @@ export class ShardkeeperClient {
     verb: 'put' | 'delete' | 'batch',
     body: Readonly<Record<string, unknown>>,
     options: WriteOptions,
+    together: readonly string[] = [],
   ): Promise<Written> {
     const writeId = options.writeId ?? this.newWriteId();
     const answer = await this.requester.run({
       ...this.common(table, key, options),
       verb,
       effect: 'WRITE',
+      together,
       body: { write_id: writeId, ...body },
       parse: (answered) => writeResponseSchema.safeParse(answered).data ?? null,
     });
     return { timestamp: answer.timestamp, writeId };
   }
 
-  private async writeGroup(table: string, group: readonly BatchRow[], options: CallOptions): Promise<void> {
+  /**
+   * Writes rows that one shard held when they were put together. A split parts them: then they go to their shards in groups of their own, with new
+   * write ids, unless the group may have been written before the split (it would be written twice).
+   */
+  private async writeGroup(
+    table: string,
+    group: readonly BatchRow[],
+    deadlineAtMs: number,
+    result: GrowingResult,
+  ): Promise<void> {
     const first = group[0];
     if (first === undefined) return;
-    await this.write(table, first.key, 'batch', { rows: group }, options);
+    const deadlineMs = deadlineAtMs - this.options.environment.clock.monotonicMs();
+    try {
+      const together = group.map(({ key }) => key);
+      await this.write(table, first.key, 'batch', { rows: group }, { deadlineMs }, together);
+      result.acknowledged.push(...group);
+    } catch (error) {
+      if (!(error instanceof ClientError)) throw error;
+      if (error.code !== 'SPLIT_MEANWHILE' || error.outcome === 'UNKNOWN') {
+        result.failures.push({ rows: group, error });
+        return;
+      }
+      for (const part of (await this.groups(table, group, result.failures)).flat())
+        await this.writeGroup(table, part, deadlineAtMs, result);
+    }
   }
 
   /** Rows by shard, in messages within the protocol's bounds. Rows whose shard can't be found become failures. */
   private async groups(
     table: string,
     rows: readonly BatchRow[],
-    failures: { rows: readonly BatchRow[]; error: ClientError }[],
+    failures: GrowingResult['failures'],
   ): Promise<BatchRow[][][]> {
     const byShard = new Map<string, { rows: BatchRow[]; bytes: number }[]>();
     const located = await Promise.all(rows.map((row) => this.locate(table, row.key)));
@@ -258,7 +278,15 @@ export class ShardkeeperClient {
   }
 
   private common(table: string, key: string, options: CallOptions): { table: string; key: string; deadlineMs: number } {
-    return { table, key, deadlineMs: options.deadlineMs ?? this.options.deadlineMs ?? DEADLINE_MS_DEFAULT };
+    return { table, key, deadlineMs: this.deadlineMs(options) };
+  }
+
+  private deadlineMs(options: CallOptions): number {
+    return options.deadlineMs ?? this.options.deadlineMs ?? DEADLINE_MS_DEFAULT;
+  }
+
+  private deadlineAt(options: CallOptions): number {
+    return this.options.environment.clock.monotonicMs() + this.deadlineMs(options);
   }
 
   private newWriteId(): string {

@@ -11,6 +11,8 @@ export type ClientErrorCode =
   | 'UNAUTHENTICATED'
   | 'FORBIDDEN'
   | 'WRITE_ID_REUSED'
+  /** Rows of one batch whose shard was split while it was unknown whether they were written: repeated they might be written twice. */
+  | 'SPLIT_MEANWHILE'
   /** A problem that repetition may solve; seen by callers only as the `cause` of DEADLINE. */
   | 'RETRYABLE';
 

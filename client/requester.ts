@@ -24,6 +24,10 @@ export interface RequestSpec<T> {
   readonly parse: (body: unknown) => T | null;
   readonly effect: 'READ' | 'WRITE';
   readonly deadlineMs: number;
+  /**
+   * Keys that the shard of `key` must hold too. Once it does not, since a split, the request ends with SPLIT_MEANWHILE: no shard takes it as it is.
+   */
+  readonly together?: readonly string[];
 }
 
 export interface RequesterDeps {
@@ -73,10 +77,16 @@ export class Requester {
     let backoffMs = BACKOFF_MS_MIN;
     let redirects = 0;
     let doubted: CachedRoute | null = null;
+    let isFirst = true;
     for (;;) {
       const leftMs = deadlineAtMs - clock.monotonicMs();
       if (leftMs <= 0) throw deadlinePassed(spec, outcome, problem);
-      const { step, route }: { step: Step<T>; route: CachedRoute | null } = await this.attempt(spec, doubted, leftMs);
+      const { step, route }: { step: Step<T>; route: CachedRoute | null } = await this.attempt(
+        isFirst ? { ...spec, together: [] } : spec, // its rows were put together by the routes that are cached
+        doubted,
+        leftMs,
+      );
+      isFirst = false;
       if (step.kind === 'DONE') return step.value;
       if (step.kind === 'FINAL') throw withOutcome(step.error, outcome);
       if (step.mayBeApplied && spec.effect === 'WRITE') outcome = 'UNKNOWN';
@@ -104,11 +114,21 @@ export class Requester {
         leftMs,
         doubted === null ? found.resolve(spec.table, spec.key) : found.refresh(spec.table, spec.key, doubted),
       );
+      if (await this.within(leftMs, this.isParted(spec, route))) return { step: parted(spec), route };
       token = await this.within(leftMs, this.deps.token.get());
     } catch (error) {
       return { step: beforeSending(error), route: null };
     }
     return { step: await this.exchange(spec, route, token, leftMs), route };
+  }
+
+  /** Whether some key that has to go together with the request's lies in another shard than `route`. Throws `ClientError`. */
+  private async isParted({ table, together = [] }: RequestSpec<unknown>, route: CachedRoute): Promise<boolean> {
+    for (const key of together) {
+      const { shardId } = this.deps.routes.cached(table, key) ?? (await this.deps.routes.resolve(table, key));
+      if (shardId !== route.shardId) return true;
+    }
+    return false;
   }
 
   private async exchange<T>(spec: RequestSpec<T>, route: CachedRoute, token: string, leftMs: number): Promise<Step<T>> {
@@ -238,6 +258,14 @@ const OVER = 'over';
 
 const leadsElsewhere = (present: CachedRoute, used: CachedRoute): boolean =>
   present.shardId !== used.shardId || present.epoch > used.epoch || present.leader.nodeEpoch > used.leader.nodeEpoch;
+
+const parted = ({ table, key, together = [] }: RequestSpec<unknown>): Step<never> => ({
+  kind: 'FINAL',
+  error: new ClientError(
+    'SPLIT_MEANWHILE',
+    `${together.length} rows of ${table} from key ${JSON.stringify(key)} on lie in several shards since a split; read them, and write again what is missing`,
+  ),
+});
 
 function beforeSending(error: unknown): Step<never> {
   if (!(error instanceof ClientError)) throw error;

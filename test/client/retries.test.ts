@@ -157,6 +157,60 @@ describe('rows', () => {
     ]);
   });
 
+  describe('a split parts the rows of a batch', () => {
+    const halves = [
+      route({ shard_id: 'shard-1', end_key: 'm', node: 'n1', epoch: 1, generation: 2 }),
+      route({ shard_id: 'shard-2', start_key: 'm', node: 'n2', epoch: 2, generation: 2 }),
+    ];
+    const rows = ['a', 'b', 'x', 'y'].map((key) => ({ op: 'put' as const, key, value: 1 }));
+    /** The whole shard until the first message, then its halves; each node takes what lies in its own. */
+    const splitting = (first: NodeAnswer) => {
+      const routes = [route()];
+      const world = scripted({
+        routes,
+        node: ({ node, body }, count) => {
+          routes.splice(0, routes.length, ...halves);
+          if (count === 1) return first;
+          const holds = (key: string): boolean => (node === 'n1' ? key < 'm' : key >= 'm');
+          return (body['rows'] as { key: string }[]).every(({ key }) => holds(key))
+            ? written
+            : refused('KEY_OUT_OF_RANGE', { route: halves[0]! });
+        },
+      });
+      return { world, told: world.settle(world.client.batch('t', rows)) };
+    };
+
+    test('each part goes to its own shard, soon and under a write id of its own', async () => {
+      const { world, told } = splitting(refused('KEY_OUT_OF_RANGE', { route: halves[0]! }));
+      expect(await told).toEqual({ value: { acknowledged: rows, failures: [] } });
+      expect(world.sent.map(({ node, body }) => [node, body['shard_id'], (body['rows'] as unknown[]).length])).toEqual([
+        ['n1', 'shard-1', 4],
+        ['n1', 'shard-1', 2],
+        ['n2', 'shard-2', 2],
+      ]);
+      expect(new Set(world.sent.map(({ body }) => body['write_id'])).size).toBe(3);
+      expect(world.time.nowMs()).toBeLessThan(100);
+    });
+
+    test('what may have been written before the split is not written again: it is told at once (R6)', async () => {
+      const { world, told } = splitting('CONNECTION_RESET');
+      expect(await told).toMatchObject({
+        value: { acknowledged: [], failures: [{ rows, error: { code: 'SPLIT_MEANWHILE', outcome: 'UNKNOWN' } }] },
+      });
+      expect(world.sent).toHaveLength(1);
+      expect(world.time.nowMs()).toBeLessThan(1_000);
+    });
+
+    test('rows that stay together are sent again as they were', async () => {
+      const world = scripted({
+        routes: [route({ end_key: 'z' })],
+        node: (_, count) => (count === 1 ? 'CONNECTION_RESET' : written),
+      });
+      expect(await world.settle(world.client.batch('t', rows))).toMatchObject({ value: { failures: [] } });
+      expect(new Set(world.sent.map(({ body }) => body['write_id'])).size).toBe(1);
+    });
+  });
+
   test('a scan goes from shard to shard', async () => {
     const page = (keys: string[], next: string | null, end: string | null): NodeAnswer => ({
       kind: 'ANSWER',
