@@ -1,168 +1,11 @@
-import { createAddressBook } from '../../shared/adapters/address-book.ts';
-import { createCommandDispatcher } from '../../shared/adapters/command-dispatcher.ts';
-import { signedCommandSchema } from '../../shared/contracts/node/commands.ts';
-import type { CommandAck, SignedCommand } from '../../shared/contracts/node/commands.ts';
-import { commandId, nodeEpoch, nodeId, operationId } from '../../shared/domain/ids.ts';
-import type { Json } from '../../shared/domain/records.ts';
-import { err, ok } from '../../shared/domain/result.ts';
+import { nodeId } from '../../shared/domain/ids.ts';
 import { StoreError } from '../../shared/ports.ts';
-import type { CommandDispatcher, CommandDraft, NodeClient, OperationStarter } from '../../shared/ports.ts';
-import { memoryLogger } from '../support/environment.ts';
-import { aLease, aReplica, aShard } from '../support/shards.ts';
-import { storeWorld } from '../support/store.ts';
-import type { StoreWorld } from '../support/store.ts';
-
-/** What a node of the test does with a command: an outcome, or silence. */
-type Behaviour = 'DONE' | 'ACCEPTED' | 'SILENT' | { refuse: string };
-
-interface Setup {
-  readonly world: StoreWorld;
-  readonly commands: CommandDispatcher;
-  /** Messages that reached a node, in order. */
-  readonly pushed: { node: string; commands: readonly SignedCommand[] }[];
-  /** How tasks ended, in order. */
-  readonly tasks: string[];
-  behave(node: number, behaviour: Behaviour): void;
-  failTaskCalls(count: number): void;
-}
-
-async function setup(options: { pushToNodes?: boolean; nodes?: number } = {}): Promise<Setup> {
-  const world = storeWorld();
-  const pushed: Setup['pushed'] = [];
-  const tasks: string[] = [];
-  const behaviours = new Map<string, Behaviour>();
-  let failures = 0;
-  const nodes: NodeClient = {
-    push: async (node, messages) => {
-      const behaviour = behaviours.get(node.nodeId) ?? 'DONE';
-      if (behaviour === 'SILENT') return err({ code: 'NODE_UNREACHABLE', message: 'timed out' });
-      const received = messages.map((message) => signedCommandSchema.parse(message));
-      pushed.push({ node: node.nodeId, commands: received });
-      return ok(received.map((command): Json => ack(command, behaviour)));
-    },
-  };
-  const answer = (text: string): void => {
-    if (failures > 0) {
-      failures -= 1;
-      throw new Error('Step Functions does not answer');
-    }
-    tasks.push(text);
-  };
-  const operations: OperationStarter = {
-    start: async () => ({ executionArn: 'arn' }),
-    isRunning: async () => true,
-    succeedTask: async (token) => answer(`${token} succeeded`),
-    failTask: async (token, code) => answer(`${token} failed: ${code}`),
-  };
-  const { records, clock, random } = world;
-  const commands = createCommandDispatcher({
-    records,
-    nodes,
-    operations,
-    tokens: {
-      issue: async () => 'token',
-      verify: async () => err({ code: 'TOKEN_INVALID', message: 'unused' }),
-      signCommand: async (command) => ({
-        signature: `signed:${(command as { command_id: string }).command_id}`,
-        certificate: 'certificate',
-      }),
-      refreshCommand: async (command) => command,
-      publicKeys: async () => ({ keys: [] }),
-    },
-    addresses: createAddressBook({ records }),
-    clock,
-    random,
-    settings: { pushToNodes: options.pushToNodes ?? true },
-    log: memoryLogger(),
-  });
-  for (let node = 1; node <= (options.nodes ?? 3); node++) {
-    await records.commit({
-      writes: [{ kind: 'put', entity: 'node', value: aNode(node), when: [{ kind: 'absent' }] }],
-      audit: [{ entity: `node:node-${node}`, number: 1, action: 'TEST', principal: 'test', detail: null }],
-      events: [],
-    });
-    await records.observe({ kind: 'put', entity: 'liveness', value: aLease(node), when: [{ kind: 'absent' }] });
-  }
-  return {
-    world,
-    commands,
-    pushed,
-    tasks,
-    behave: (node, behaviour) => void behaviours.set(`node-${node}`, behaviour),
-    failTaskCalls: (count) => {
-      failures = count;
-    },
-  };
-}
-
-const aNode = (node: number) => ({
-  nodeId: nodeId(`node-${node}`),
-  host: '10.0.0.1',
-  port: 7000 + node,
-  zone: 'a',
-  membership: 'ACTIVE' as const,
-  maintenance: null,
-  cordoned: false,
-  publicKey: null,
-  addressNodeEpoch: 1,
-  version: '1',
-  registeredAtMs: 0,
-});
-
-function ack(command: SignedCommand, behaviour: Exclude<Behaviour, 'SILENT'>): CommandAck {
-  const refused = typeof behaviour === 'object';
-  return {
-    command_id: command.command_id,
-    outcome: refused ? 'REFUSED' : behaviour,
-    code: refused ? behaviour.refuse : null,
-    message: null,
-    receipt:
-      command.type === 'step_down' && behaviour === 'DONE'
-        ? {
-            shard_id: command.shard_id,
-            replica_id: command.replica_id,
-            epoch: command.epoch,
-            generation: command.generation,
-          }
-        : null,
-  };
-}
-
-const draft = (node: number, type: CommandDraft['type'] = 'apply_descriptor', shard = aShard()): CommandDraft => ({
-  nodeId: nodeId(`node-${node}`),
-  type,
-  replicaId: aReplica(node).replicaId,
-  shard,
-});
-const task = { operationId: operationId('op-1'), taskToken: 'token-1' };
-
-const mailOf = async ({ world }: Setup, node: number): Promise<number | undefined> =>
-  (await world.records.get('liveness', { nodeId: nodeId(`node-${node}`) }))?.value.mail;
-const mailbox = async ({ commands }: Setup, node: number): Promise<SignedCommand[]> =>
-  (await commands.pending(nodeId(`node-${node}`), 100)).map((command) => signedCommandSchema.parse(command));
-const acknowledge = async (
-  { commands }: Setup,
-  node: number,
-  id: string,
-  outcome: 'DONE' | 'ACCEPTED' | 'REFUSED' = 'DONE',
-): Promise<void> =>
-  commands.acknowledge(nodeId(`node-${node}`), {
-    commandId: commandId(id),
-    outcome,
-    code: outcome === 'REFUSED' ? 'STORAGE' : null,
-    message: null,
-  });
-const leftovers = async ({ world }: Setup): Promise<number> => {
-  const keys = [...new Set(world.committed.flat().map(({ key }) => JSON.stringify(key)))]
-    .map((text) => JSON.parse(text) as { table: 'operations'; pk: string; sk: string })
-    .filter(({ table }) => table === 'operations');
-  const items = await Promise.all(keys.map((key) => world.store.get(key)));
-  return items.filter((item) => item !== null).length;
-};
+import { acknowledge, commandWorld, draft, leftovers, mailbox, mailOf, task } from '../support/command-world.ts';
+import { aShard } from '../support/shards.ts';
 
 describe('sending commands', () => {
   test('pushes them signed, with the descriptor and its nodes’ addresses, and keeps nothing', async () => {
-    const given = await setup();
+    const given = await commandWorld();
     const answers = await given.commands.send([draft(1, 'become_leader')]);
     expect(answers).toEqual([{ outcome: 'DONE', receipt: null }]);
     const command = given.pushed[0]!.commands[0]!;
@@ -174,7 +17,7 @@ describe('sending commands', () => {
   });
 
   test('groups them by node, at most 100 a message, and answers in the order of the drafts', async () => {
-    const given = await setup();
+    const given = await commandWorld();
     given.behave(2, { refuse: 'STALE_EPOCH' });
     const drafts = Array.from({ length: 205 }, (_, index) => draft(index % 3 === 0 ? 2 : 1));
     const answers = await given.commands.send(drafts);
@@ -186,7 +29,7 @@ describe('sending commands', () => {
   });
 
   test('leaves them in the mailbox of a silent node and tells its heartbeat so', async () => {
-    const given = await setup();
+    const given = await commandWorld();
     given.behave(2, 'SILENT');
     const answers = await given.commands.send([draft(1), draft(2, 'create_replica'), draft(2, 'remove_replica')]);
     expect(answers.map((answer) => answer.outcome)).toEqual(['DONE', 'QUEUED', 'QUEUED']);
@@ -195,7 +38,7 @@ describe('sending commands', () => {
   });
 
   test('keeps a removal that a full disk refuses, until the node has done it', async () => {
-    const given = await setup();
+    const given = await commandWorld();
     given.behave(2, { refuse: 'STORAGE' });
     const answers = await given.commands.send([draft(2, 'remove_replica'), draft(2, 'apply_descriptor')]);
     expect(answers.map((answer) => answer.outcome)).toEqual(['REFUSED', 'REFUSED']);
@@ -208,32 +51,32 @@ describe('sending commands', () => {
   });
 
   test('with push switched off goes by mailbox alone', async () => {
-    const given = await setup({ pushToNodes: false });
+    const given = await commandWorld({ pushToNodes: false });
     expect(await given.commands.send([draft(1)])).toEqual([{ outcome: 'QUEUED' }]);
     expect([given.pushed.length, (await mailbox(given, 1)).length, await mailOf(given, 1)]).toEqual([0, 1, 1]);
   });
 
   test('to a node that is not known keeps them for its arrival', async () => {
-    const given = await setup();
+    const given = await commandWorld();
     expect(await given.commands.send([draft(9)])).toEqual([{ outcome: 'QUEUED' }]);
     expect(await mailbox(given, 9)).toHaveLength(1);
   });
 
   test('brings a step-down receipt only for the replica that was asked (E2)', async () => {
-    const given = await setup();
+    const given = await commandWorld();
     const [answer] = await given.commands.send([draft(1, 'step_down')]);
     expect(answer).toEqual({ outcome: 'DONE', receipt: { epoch: 1, generation: 1 } });
   });
 
   test('fails when a command can be neither pushed nor kept', async () => {
-    const given = await setup();
+    const given = await commandWorld();
     given.behave(1, 'SILENT');
     given.world.faults.use((call) => (call.method === 'write' ? { refuse: 'THROTTLED' } : null));
     await expect(given.commands.send([draft(1)])).rejects.toThrow(StoreError);
   });
 
   test('survives a heartbeat that raises the mail counter at the same moment', async () => {
-    const given = await setup();
+    const given = await commandWorld();
     given.behave(1, 'SILENT');
     await Promise.all([given.commands.send([draft(1)]), given.commands.send([draft(1)])]);
     expect(await mailOf(given, 1)).toBeGreaterThanOrEqual(1);
@@ -243,7 +86,7 @@ describe('sending commands', () => {
 
 describe('a mailbox', () => {
   test('keeps the order of sending and is emptied by acknowledgements', async () => {
-    const given = await setup({ pushToNodes: false });
+    const given = await commandWorld({ pushToNodes: false });
     await given.commands.send([draft(1, 'create_replica')]);
     await given.commands.send([draft(1, 'become_leader')]);
     const [first, second] = await mailbox(given, 1);
@@ -257,7 +100,7 @@ describe('a mailbox', () => {
   });
 
   test('drops what is too old, but not removals, which nobody would decide again', async () => {
-    const given = await setup({ pushToNodes: false });
+    const given = await commandWorld({ pushToNodes: false });
     await given.commands.send([draft(1, 'apply_descriptor'), draft(1, 'remove_replica'), draft(1, 'become_leader')]);
     given.world.clock.advance(2 * 3_600_000);
     expect((await mailbox(given, 1)).map((command) => command.type)).toEqual(['remove_replica']);
@@ -265,7 +108,7 @@ describe('a mailbox', () => {
   });
 
   test('fills its answer past expired commands', async () => {
-    const given = await setup({ pushToNodes: false });
+    const given = await commandWorld({ pushToNodes: false });
     await given.commands.send(Array.from({ length: 120 }, () => draft(1)));
     given.world.clock.advance(3_600_000);
     await given.commands.send([draft(1, 'step_down')]);
@@ -277,14 +120,14 @@ describe('commands that a task waits for', () => {
   const three = [draft(1, 'create_replica'), draft(2, 'create_replica'), draft(3, 'create_replica')];
 
   test('end it when all are done at once, and leave nothing behind', async () => {
-    const given = await setup();
+    const given = await commandWorld();
     await given.commands.sendForTask(three, task);
     expect(given.tasks).toEqual(['token-1 succeeded']);
     expect(await leftovers(given)).toBe(0);
   });
 
   test('end it when the last one is acknowledged later, by report or heartbeat, once', async () => {
-    const given = await setup();
+    const given = await commandWorld();
     given.behave(2, 'ACCEPTED');
     given.behave(3, 'SILENT');
     await given.commands.sendForTask(three, task);
@@ -302,14 +145,14 @@ describe('commands that a task waits for', () => {
   });
 
   test('fail it with the code of the first refusal', async () => {
-    const given = await setup();
+    const given = await commandWorld();
     given.behave(2, { refuse: 'STORAGE' });
     await given.commands.sendForTask(three, task);
     expect(given.tasks).toEqual(['token-1 failed: STORAGE']);
   });
 
   test('fail it when the refusal comes later; what is acknowledged after that changes nothing', async () => {
-    const given = await setup({ pushToNodes: false });
+    const given = await commandWorld({ pushToNodes: false });
     await given.commands.sendForTask(three, task);
     const [one, two] = [(await mailbox(given, 1))[0]!, (await mailbox(given, 2))[0]!];
     await acknowledge(given, 1, one.command_id, 'REFUSED');
@@ -318,7 +161,7 @@ describe('commands that a task waits for', () => {
   });
 
   test('are stored before they are pushed: a crash while pushing loses none', async () => {
-    const given = await setup();
+    const given = await commandWorld();
     const { store } = given.world;
     const order: string[] = [];
     given.world.faults.use((call) => {
@@ -334,7 +177,7 @@ describe('commands that a task waits for', () => {
   });
 
   test('acknowledged all at the same moment end it', async () => {
-    const given = await setup({ pushToNodes: false, nodes: 12 });
+    const given = await commandWorld({ pushToNodes: false, nodes: 12 });
     const shard = aShard();
     await given.commands.sendForTask(
       Array.from({ length: 12 }, (_, index) => draft(index + 1, 'create_replica', shard)),
@@ -348,7 +191,7 @@ describe('commands that a task waits for', () => {
   });
 
   test('whose task could not be answered answer it at the repeated acknowledgement', async () => {
-    const given = await setup({ pushToNodes: false });
+    const given = await commandWorld({ pushToNodes: false });
     await given.commands.sendForTask([draft(1, 'create_replica')], task);
     const { command_id: id } = (await mailbox(given, 1))[0]!;
     given.failTaskCalls(1);
@@ -359,7 +202,7 @@ describe('commands that a task waits for', () => {
   });
 
   test('of a redriven step end the new token; late acknowledgements of the old ones do no harm', async () => {
-    const given = await setup({ pushToNodes: false });
+    const given = await commandWorld({ pushToNodes: false });
     await given.commands.sendForTask([draft(1, 'create_replica')], task);
     const [old] = await mailbox(given, 1);
     await given.commands.sendForTask([draft(1, 'create_replica')], { ...task, taskToken: 'token-2' });
@@ -371,7 +214,7 @@ describe('commands that a task waits for', () => {
   });
 
   test('that expired take their batch along', async () => {
-    const given = await setup({ pushToNodes: false });
+    const given = await commandWorld({ pushToNodes: false });
     await given.commands.sendForTask([draft(1, 'create_replica')], task);
     given.world.clock.advance(3_600_000);
     expect(await mailbox(given, 1)).toEqual([]);
@@ -379,60 +222,8 @@ describe('commands that a task waits for', () => {
   });
 
   test('of which there are none end it at once', async () => {
-    const given = await setup();
+    const given = await commandWorld();
     await given.commands.sendForTask([], task);
     expect(given.tasks).toEqual(['token-1 succeeded']);
-  });
-});
-
-describe('the address book', () => {
-  const ask = (epochs: Record<string, number>) =>
-    Object.entries(epochs).map(([node, epoch]) => ({ nodeId: nodeId(node), nodeEpoch: nodeEpoch(epoch) }));
-
-  test('reads an address once, and again only for a higher node epoch, once for each', async () => {
-    const { world } = await setup();
-    const book = createAddressBook({ records: world.records });
-    const reads = async (epochs: Record<string, number>): Promise<number> =>
-      (await world.faults.during(() => book.of(ask(epochs)))).length;
-    expect(await reads({ 'node-1': 1, 'node-2': 1 })).toBe(1);
-    expect(await reads({ 'node-1': 1, 'node-2': 1 })).toBe(0);
-    // A fence raised the node epoch without a new address: read once, then never again for this one.
-    expect(await reads({ 'node-1': 2 })).toBe(1);
-    expect(await reads({ 'node-1': 2 })).toBe(0);
-    expect(await reads({ 'node-1': 1 })).toBe(0);
-    expect(await reads({ 'node-1': 3 })).toBe(1);
-  });
-
-  test('learns a new address when the node registered anew', async () => {
-    const { world } = await setup();
-    const book = createAddressBook({ records: world.records });
-    await book.of(ask({ 'node-1': 1 }));
-    await world.records.commit({
-      writes: [
-        {
-          kind: 'update',
-          entity: 'node',
-          id: { nodeId: nodeId('node-1') },
-          set: { port: 9999, addressNodeEpoch: 2 },
-          when: [],
-        },
-      ],
-      audit: [{ entity: 'node:node-1', number: 2, action: 'TEST', principal: 'test', detail: null }],
-      events: [],
-    });
-    expect((await book.of(ask({ 'node-1': 1 }))).get('node-1')?.port).toBe(7001);
-    expect((await book.of(ask({ 'node-1': 1 }), 'BYPASS')).get('node-1')?.port).toBe(9999);
-    expect((await book.of(ask({ 'node-1': 1 }))).get('node-1')?.port).toBe(9999);
-    expect((await book.of(ask({ 'node-1': 2 }))).get('node-1')?.port).toBe(9999);
-  });
-
-  test('reads many nodes in batches of 100, and leaves out unknown ones', async () => {
-    const { world } = await setup();
-    const book = createAddressBook({ records: world.records });
-    const many = Object.fromEntries(Array.from({ length: 150 }, (_, index) => [`node-${index + 1}`, 1]));
-    const calls = await world.faults.during(async () => {
-      expect([...(await book.of(ask(many))).keys()]).toEqual(['node-1', 'node-2', 'node-3']);
-    });
-    expect(calls).toEqual(['getMany', 'getMany']);
   });
 });
