@@ -1,81 +1,7 @@
-import { createServer } from 'node:http';
-import type { IncomingMessage, Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { runCli } from '../../cli/program.ts';
-import { systemEnvironment, systemNetwork } from '../../client/index.ts';
+import { shardctlAgainstServer } from '../support/shardctl.ts';
+import type { Reply } from '../support/shardctl.ts';
 
-/** shardctl against a small HTTP server in this process. */
-interface Received {
-  readonly method: string;
-  readonly path: string;
-  readonly query: URLSearchParams;
-  readonly authorization: string | undefined;
-  readonly idempotencyKey: string | undefined;
-  readonly body: unknown;
-}
-type Reply = { readonly status: number; readonly body: unknown } | 'HANG';
-
-const network = systemNetwork();
-let server: Server;
-let url = '';
-let reply: (request: Received) => Reply = () => ({ status: 404, body: {} });
-let received: Received[] = [];
-
-beforeAll(async () => {
-  server = createServer((request, response) => {
-    void bodyOf(request).then((body) => {
-      const target = new URL(request.url ?? '/', 'http://host');
-      const seen = {
-        method: request.method ?? '',
-        path: target.pathname,
-        query: target.searchParams,
-        authorization: request.headers.authorization,
-        idempotencyKey: request.headers['idempotency-key'] as string | undefined,
-        body,
-      };
-      received.push(seen);
-      const answer = reply(seen);
-      if (answer === 'HANG') return;
-      response.writeHead(answer.status, { 'content-type': 'application/json' }).end(JSON.stringify(answer.body));
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-});
-
-afterAll(async () => {
-  network.close();
-  server.closeAllConnections();
-  await new Promise((resolve) => server.close(resolve));
-});
-
-beforeEach(() => {
-  received = [];
-});
-
-async function bodyOf(request: IncomingMessage): Promise<unknown> {
-  let text = '';
-  for await (const chunk of request) text += String(chunk);
-  return text === '' ? undefined : JSON.parse(text);
-}
-
-async function shardctl(
-  args: string[],
-  options: { env?: Record<string, string>; files?: Record<string, string>; terminal?: boolean } = {},
-) {
-  let out = '';
-  let err = '';
-  const code = await runCli(args, {
-    env: { SHARDKEEPER_URL: url, SHARDKEEPER_TOKEN: 'secret', ...options.env },
-    network,
-    environment: systemEnvironment,
-    readFile: (path) => options.files?.[path] ?? null,
-    out: (text) => (out += text),
-    err: (text) => (err += text),
-    errIsTerminal: options.terminal === true,
-  });
-  return { code, out, err };
-}
+const cli = shardctlAgainstServer();
 
 const node = (id: number) => ({
   node_id: `node-${id}`,
@@ -117,17 +43,17 @@ const operation = (status: string) => ({
 
 describe('lists', () => {
   test('a table for people, JSON for scripts; the token goes along', async () => {
-    reply = () => ({ status: 200, body: { nodes: [node(101)], next_cursor: null } });
-    const people = await shardctl(['nodes', 'list']);
+    cli.reply = () => ({ status: 200, body: { nodes: [node(101)], next_cursor: null } });
+    const people = await cli.run(['nodes', 'list']);
     expect(people).toMatchObject({ code: 0, err: '' });
     expect(people.out).toContain('node-101');
-    const scripts = await shardctl(['nodes', 'list', '--json']);
+    const scripts = await cli.run(['nodes', 'list', '--json']);
     expect(JSON.parse(scripts.out)).toMatchObject({ nodes: [{ node_id: 'node-101' }], more: false });
-    expect(received.map((request) => request.authorization)).toEqual(['Bearer secret', 'Bearer secret']);
+    expect(cli.received.map((request) => request.authorization)).toEqual(['Bearer secret', 'Bearer secret']);
   });
 
   test('pages are fetched only as far as --limit goes', async () => {
-    reply = ({ query }) => {
+    cli.reply = ({ query }) => {
       const from = Number(query.get('cursor') ?? 0);
       const count = Math.min(Number(query.get('limit')), 2);
       return {
@@ -135,10 +61,10 @@ describe('lists', () => {
         body: { nodes: Array.from({ length: count }, (_, i) => node(from + i)), next_cursor: String(from + count) },
       };
     };
-    const result = await shardctl(['nodes', 'list', '--limit', '5', '--json']);
+    const result = await cli.run(['nodes', 'list', '--limit', '5', '--json']);
     expect(JSON.parse(result.out)).toMatchObject({ more: true });
     expect((JSON.parse(result.out) as { nodes: unknown[] }).nodes).toHaveLength(5);
-    expect(received.map(({ query }) => [query.get('cursor'), query.get('limit')])).toEqual([
+    expect(cli.received.map(({ query }) => [query.get('cursor'), query.get('limit')])).toEqual([
       [null, '5'],
       ['2', '3'],
       ['4', '1'],
@@ -204,27 +130,27 @@ describe('exit codes', () => {
       error: 'TABLE_NOT_FOUND',
     },
   ])('$what: $code', async ({ args, reply: answer, env, code, error }) => {
-    reply = () => answer;
-    const scripts = await shardctl([...args, '--json'], env === undefined ? {} : { env });
+    cli.reply = () => answer;
+    const scripts = await cli.run([...args, '--json'], env === undefined ? {} : { env });
     expect(scripts).toMatchObject({ code, out: '' });
     expect(JSON.parse(scripts.err)).toMatchObject({ error: { code: error } });
     expect(scripts.err).not.toContain('secret');
   });
 
   test('help ends with 0 and lists the exit codes', async () => {
-    const help = await shardctl(['--help']);
+    const help = await cli.run(['--help']);
     expect(help.code).toBe(0);
     expect(help.out).toContain('Exit codes:');
   });
 
   test('the token comes from the file when the environment has none', async () => {
-    reply = () => ({ status: 200, body: { nodes: [], next_cursor: null } });
-    const result = await shardctl(['nodes', 'list'], {
+    cli.reply = () => ({ status: 200, body: { nodes: [], next_cursor: null } });
+    const result = await cli.run(['nodes', 'list'], {
       env: { SHARDKEEPER_TOKEN: '' },
       files: { '.data/admin-token': 'from-file\n' },
     });
     expect(result).toMatchObject({ code: 0, out: 'none\n' });
-    expect(received[0]?.authorization).toBe('Bearer from-file');
+    expect(cli.received[0]?.authorization).toBe('Bearer from-file');
   });
 });
 
@@ -240,20 +166,20 @@ describe('operations', () => {
     { end: 'CANCELLED', code: 6 },
   ])('tables create --wait follows the operation to $end', async ({ end, code }) => {
     let looks = 0;
-    reply = ({ path }) =>
+    cli.reply = ({ path }) =>
       path === '/tables' ? created : { status: 200, body: operation(++looks < 2 ? 'RUNNING' : end) };
     const args = ['tables', 'create', 't', '--pre-split-file', 'keys', '--rf', '3', '--wait', '--json'];
-    const result = await shardctl(args, { files: { keys: 'g\np\n' } });
+    const result = await cli.run(args, { files: { keys: 'g\np\n' } });
     expect(result.code).toBe(code);
     expect(JSON.parse(result.out)).toMatchObject({ status: end });
-    expect(received[0]).toMatchObject({ body: { table: 't', pre_split: ['g', 'p'], replication_factor: 3 } });
-    expect(received[0]?.idempotencyKey).toMatch(/^shardctl-/);
+    expect(cli.received[0]).toMatchObject({ body: { table: 't', pre_split: ['g', 'p'], replication_factor: 3 } });
+    expect(cli.received[0]?.idempotencyKey).toMatch(/^shardctl-/);
     expect(looks).toBe(2);
   });
 
   test('a wait that takes too long ends with 4', async () => {
-    reply = () => ({ status: 200, body: operation('RUNNING') });
-    const result = await shardctl(['ops', 'get', 'op-1', '--watch', '--wait-seconds', '1', '--json']);
+    cli.reply = () => ({ status: 200, body: operation('RUNNING') });
+    const result = await cli.run(['ops', 'get', 'op-1', '--watch', '--wait-seconds', '1', '--json']);
     expect(result.code).toBe(4);
     expect(result.err).toContain('OPERATION_UNFINISHED');
   });
@@ -266,16 +192,16 @@ describe('operations', () => {
     { what: 'redrive', end: 'SUCCEEDED', code: 0 },
     { what: 'redrive', end: 'FAILED', code: 1 },
   ])('$what --watch that comes to $end ends with $code', async ({ what, end, code }) => {
-    reply = ({ method }) => ({ status: 200, body: operation(method === 'POST' ? 'RUNNING' : end) });
-    const result = await shardctl(['operations', what, 'op-1', '--watch']);
+    cli.reply = ({ method }) => ({ status: 200, body: operation(method === 'POST' ? 'RUNNING' : end) });
+    const result = await cli.run(['operations', what, 'op-1', '--watch']);
     expect(result.code).toBe(code);
-    expect(received[0]).toMatchObject({ method: 'POST', path: `/operations/op-1/${what}` });
-    expect(received[0]?.idempotencyKey).toMatch(/^shardctl-/);
+    expect(cli.received[0]).toMatchObject({ method: 'POST', path: `/operations/op-1/${what}` });
+    expect(cli.received[0]?.idempotencyKey).toMatch(/^shardctl-/);
   });
 
   test('a request that is refused ends with 1 and says why', async () => {
-    reply = () => problem(409, 'NOT_CANCELLABLE');
-    const result = await shardctl(['operations', 'cancel', 'op-1']);
+    cli.reply = () => problem(409, 'NOT_CANCELLABLE');
+    const result = await cli.run(['operations', 'cancel', 'op-1']);
     expect(result).toMatchObject({ code: 1, out: '' });
     expect(result.err).toContain('[NOT_CANCELLABLE]');
   });
@@ -283,24 +209,24 @@ describe('operations', () => {
   test('progress is one line that changes on a terminal, a line for each change elsewhere', async () => {
     let looks = 0;
     const waiting = { ...operation('RUNNING'), waiting_on: 'replicas on node-101', eta_seconds: 12 };
-    reply = () => ({ status: 200, body: looks++ % 2 === 0 ? waiting : operation('SUCCEEDED') });
+    cli.reply = () => ({ status: 200, body: looks++ % 2 === 0 ? waiting : operation('SUCCEEDED') });
     const running = 'create-table RUNNING 1/2 shards, about 12 s left (waiting: replicas on node-101)';
     const done = 'create-table SUCCEEDED 1/2 shards';
-    const lines = await shardctl(['operations', 'get', 'op-1', '--watch']);
+    const lines = await cli.run(['operations', 'get', 'op-1', '--watch']);
     expect(lines.err).toBe(`${running}\n${done}\n`);
-    const line = await shardctl(['operations', 'get', 'op-1', '--watch'], { terminal: true });
+    const line = await cli.run(['operations', 'get', 'op-1', '--watch'], { terminal: true });
     expect(line.err).toBe(`\r\u001b[K${running}\r\u001b[K${done}\n`);
     expect(line.out).toBe(lines.out);
   });
 
   test('parts, with what became of each', async () => {
     const part = { number: 0, value: { shard: 's' }, status: 'SKIPPED', child_id: null, reason: 'SHARD_BUSY' };
-    reply = () => ({
+    cli.reply = () => ({
       status: 200,
       body: { parts: [{ ...part, updated_at: '2026-01-01T00:00:00.000Z' }], next_cursor: null },
     });
-    const result = await shardctl(['operations', 'parts', 'op-1']);
-    expect(received[0]).toMatchObject({ method: 'GET', path: '/operations/op-1/parts' });
+    const result = await cli.run(['operations', 'parts', 'op-1']);
+    expect(cli.received[0]).toMatchObject({ method: 'GET', path: '/operations/op-1/parts' });
     expect(result.out).toContain('SHARD_BUSY');
   });
 });
@@ -308,12 +234,12 @@ describe('operations', () => {
 describe('rows', () => {
   /** Control plane and data node in one: the server's own port is the leader's. */
   const cluster = (data: (path: string, body: unknown) => Reply): void => {
-    reply = ({ path, body }) => {
+    cli.reply = ({ path, body }) => {
       if (path === '/auth/token') {
         return { status: 200, body: { status: 'success', token: 'data', expires_at: '2030-01-01T00:00:00Z' } };
       }
       if (path.startsWith('/data/')) return data(path, body);
-      const leader = { node_id: 'n1', host: '127.0.0.1', port: Number(new URL(url).port), node_epoch: 1 };
+      const leader = { node_id: 'n1', host: '127.0.0.1', port: Number(new URL(cli.url()).port), node_epoch: 1 };
       const route = {
         table: 't',
         shard_id: 's',
@@ -331,9 +257,9 @@ describe('rows', () => {
 
   test('put takes JSON, or text that is none', async () => {
     cluster(() => ({ status: 200, body: { status: 'success', timestamp: '1.0', epoch: 1 } }));
-    expect((await shardctl(['put', 't', 'k', '{"a":[1]}'])).code).toBe(0);
-    expect((await shardctl(['put', 't', 'k', 'plain text', '--write-id', 'w-1'])).code).toBe(0);
-    const puts = received.filter(({ path }) => path === '/data/put');
+    expect((await cli.run(['put', 't', 'k', '{"a":[1]}'])).code).toBe(0);
+    expect((await cli.run(['put', 't', 'k', 'plain text', '--write-id', 'w-1'])).code).toBe(0);
+    const puts = cli.received.filter(({ path }) => path === '/data/put');
     expect(puts.map(({ body }) => (body as { value: unknown }).value)).toEqual([{ a: [1] }, 'plain text']);
     expect(puts[1]?.body).toMatchObject({ write_id: 'w-1' });
   });
@@ -344,9 +270,9 @@ describe('rows', () => {
       status: 200,
       body: { found, value: found ? { a: 1 } : null, timestamp: found ? '1.0' : null, epoch: 1 },
     }));
-    expect(await shardctl(['get', 't', 'k'])).toMatchObject({ code: 0, out: '{"a":1}\n' });
+    expect(await cli.run(['get', 't', 'k'])).toMatchObject({ code: 0, out: '{"a":1}\n' });
     found = false;
-    expect(await shardctl(['get', 't', 'k', '--json'])).toMatchObject({ code: 5, out: '' });
+    expect(await cli.run(['get', 't', 'k', '--json'])).toMatchObject({ code: 5, out: '' });
   });
 
   test('scan prints one object a line', async () => {
@@ -355,7 +281,7 @@ describe('rows', () => {
       status: 200,
       body: { rows: [row('a'), row('b')], next_key: null, shard_end_key: null, epoch: 1 },
     }));
-    const result = await shardctl(['scan', 't', '--json']);
+    const result = await cli.run(['scan', 't', '--json']);
     expect(
       result.out
         .trim()
@@ -381,10 +307,10 @@ describe('shards move', () => {
   });
 
   test('asks for the move and shows its operation', async () => {
-    reply = () => answer('op-1');
-    const { code, out } = await shardctl(['shards', 'move', 'shard-1', '--to', 'node-110', '--from', 'node-101']);
+    cli.reply = () => answer('op-1');
+    const { code, out } = await cli.run(['shards', 'move', 'shard-1', '--to', 'node-110', '--from', 'node-101']);
     expect(code).toBe(0);
-    expect(received).toMatchObject([
+    expect(cli.received).toMatchObject([
       {
         method: 'POST',
         path: '/shards/shard-1/move',
@@ -396,17 +322,17 @@ describe('shards move', () => {
   });
 
   test('--dry-run shows the plan, and no operation', async () => {
-    reply = () => answer(null);
-    const { code, out } = await shardctl(['shards', 'move', 'shard-1', '--to', 'node-110', '--dry-run']);
+    cli.reply = () => answer(null);
+    const { code, out } = await cli.run(['shards', 'move', 'shard-1', '--to', 'node-110', '--dry-run']);
     expect(code).toBe(0);
-    expect(received[0]!.body).toEqual({ target_node_id: 'node-110', dry_run: true });
+    expect(cli.received[0]!.body).toEqual({ target_node_id: 'node-110', dry_run: true });
     expect(out).toContain('node-101');
     expect(out).not.toContain('operation');
   });
 
   test('a refusal is told with its reason', async () => {
-    reply = () => problem(409, 'SHARD_BUSY');
-    const { code, err } = await shardctl(['shards', 'move', 'shard-1', '--to', 'node-110']);
+    cli.reply = () => problem(409, 'SHARD_BUSY');
+    const { code, err } = await cli.run(['shards', 'move', 'shard-1', '--to', 'node-110']);
     expect(code).not.toBe(0);
     expect(err).toContain('because SHARD_BUSY');
   });

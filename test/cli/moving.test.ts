@@ -1,61 +1,12 @@
-import { createServer } from 'node:http';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { runCli } from '../../cli/program.ts';
-import { systemEnvironment, systemNetwork } from '../../client/index.ts';
+import { shardctlAgainstServer } from '../support/shardctl.ts';
 
 /** What shardctl sends and prints for rebalances, drains and replication factors. */
 
-interface Seen {
-  readonly method: string;
-  readonly path: string;
-  readonly body: unknown;
-}
-
-const network = systemNetwork();
-let server: Server;
-let url = '';
-let seen: Seen[] = [];
-let reply: unknown = {};
-
-beforeAll(async () => {
-  server = createServer((request, response) => {
-    let text = '';
-    request.on('data', (chunk) => (text += String(chunk)));
-    request.on('end', () => {
-      seen.push({
-        method: request.method ?? '',
-        path: request.url ?? '',
-        body: text === '' ? undefined : JSON.parse(text),
-      });
-      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(reply));
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-});
-afterAll(async () => {
-  network.close();
-  server.closeAllConnections();
-  await new Promise((resolve) => server.close(resolve));
-});
-beforeEach(() => {
-  seen = [];
-});
+const cli = shardctlAgainstServer();
 
 async function shardctl(answer: unknown, ...args: string[]) {
-  reply = answer;
-  let out = '';
-  let err = '';
-  const code = await runCli(args, {
-    env: { SHARDKEEPER_URL: url, SHARDKEEPER_TOKEN: 'secret' },
-    network,
-    environment: systemEnvironment,
-    readFile: () => null,
-    out: (text) => (out += text),
-    err: (text) => (err += text),
-  });
-  return { code, out, err };
+  cli.reply = () => ({ status: 200, body: answer });
+  return cli.run(args);
 }
 
 const plan = {
@@ -84,7 +35,9 @@ test('rebalance --dry-run reads well: what moves and why, what stays and why, wh
   const answer = { status: 'initiated', rebalanced_shards: 2, message: 'the plan', operation_id: null, plan };
   const { code, out } = await shardctl(answer, 'rebalance', '--dry-run');
   expect(code).toBe(0);
-  expect(seen).toEqual([{ method: 'POST', path: '/shards/rebalance', body: { mode: 'all', dry_run: true } }]);
+  expect(cli.requests()).toEqual([
+    { method: 'POST', target: '/shards/rebalance', body: { mode: 'all', dry_run: true } },
+  ]);
   for (const text of [
     '1 replicas to move (5 MB)',
     'node-106',
@@ -109,7 +62,7 @@ test('rebalance starts an operation and names it', async () => {
     plan,
   };
   const { out } = await shardctl(answer, 'rebalance', '--mode', 'scatter', '--table', 'cities');
-  expect(seen[0]?.body).toEqual({ mode: 'scatter', table: 'cities' });
+  expect(cli.received[0]?.body).toEqual({ mode: 'scatter', table: 'cities' });
   expect(out).toContain('op-1');
 });
 
@@ -128,7 +81,7 @@ test.each([
 ])('%j tells whether it would fit, and why not', async (args, method, path, body) => {
   const answer = { status: 'success', message: 'Nothing was changed', node_id: 'node-1', operation_id: null, check };
   const { out } = await shardctl(answer, ...args);
-  expect(seen).toEqual([{ method, path, body }]);
+  expect(cli.requests()).toEqual([{ method, target: path, body }]);
   expect(out).toContain('4 HOLDS_REPLICA');
 });
 
@@ -147,7 +100,7 @@ test.each([
   };
   const { code, out } = await shardctl(answer, ...args);
   expect(code).toBe(0);
-  expect(seen).toEqual([{ method: 'POST', path, body }]);
+  expect(cli.requests()).toEqual([{ method: 'POST', target: path, body }]);
   expect(out).toContain('done');
 });
 
@@ -161,6 +114,6 @@ test.each([
 ])('%j', async (args, path, body) => {
   const answer = { status: 'success', message: 'updated', replication_factor: 5, shards: 7, operation_id: 'op-2' };
   const { out } = await shardctl(answer, ...args);
-  expect(seen).toEqual([{ method: 'PUT', path, body }]);
+  expect(cli.requests()).toEqual([{ method: 'PUT', target: path, body }]);
   expect(out).toContain('op-2');
 });

@@ -1,6 +1,6 @@
-import { runCli } from '../../cli/program.ts';
-import type { ClientNetwork } from '../../client/ports.ts';
-import { systemEnvironment } from '../../client/index.ts';
+import { shardctlAgainstServer } from '../support/shardctl.ts';
+
+const cli = shardctlAgainstServer();
 
 const plan = {
   shard_id: 'shard-1',
@@ -27,24 +27,9 @@ const answered = {
 };
 
 async function shardctl(args: string[], files: Record<string, string> = {}, body: unknown = answered) {
-  let out = '';
-  let err = '';
-  const requests: { method: string; url: string; body: unknown }[] = [];
-  const network: ClientNetwork = {
-    call: async (request) => {
-      requests.push({ method: request.method, url: request.url, body: request.body });
-      return { kind: 'ANSWERED', status: 200, body, retryAfterMs: null } as never;
-    },
-  };
-  const code = await runCli(args, {
-    env: { SHARDKEEPER_URL: 'http://127.0.0.1:1', SHARDKEEPER_TOKEN: 'secret' },
-    network,
-    environment: systemEnvironment,
-    readFile: (path) => files[path] ?? null,
-    out: (text) => (out += text),
-    err: (text) => (err += text),
-  });
-  return { code, out, err, requests };
+  cli.received.length = 0;
+  cli.reply = () => ({ status: 200, body });
+  return { ...(await cli.run(args, { files })), requests: cli.requests() };
 }
 
 describe('shardctl recovery', () => {

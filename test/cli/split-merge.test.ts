@@ -1,25 +1,10 @@
-import { runCli } from '../../cli/program.ts';
-import { systemEnvironment } from '../../client/index.ts';
-import type { ClientNetwork } from '../../client/ports.ts';
+import { shardctlAgainstServer } from '../support/shardctl.ts';
+
+const cli = shardctlAgainstServer();
 
 async function shardctl(args: string[], body: unknown) {
-  let out = '';
-  const requests: { method: string; url: string; body: unknown }[] = [];
-  const network: ClientNetwork = {
-    call: async (request) => {
-      requests.push({ method: request.method, url: request.url, body: request.body });
-      return { kind: 'ANSWERED', status: 200, body, retryAfterMs: null } as never;
-    },
-  };
-  const code = await runCli(args, {
-    env: { SHARDKEEPER_URL: 'http://127.0.0.1:1', SHARDKEEPER_TOKEN: 'secret' },
-    network,
-    environment: systemEnvironment,
-    readFile: () => null,
-    out: (text) => (out += text),
-    err: () => undefined,
-  });
-  return { code, out, requests };
+  cli.reply = () => ({ status: 200, body });
+  return { ...(await cli.run(args)), requests: cli.requests() };
 }
 
 const started = (operationId: string | null) => ({
@@ -44,7 +29,7 @@ describe('shardctl shards', () => {
     const { code, out, requests } = await shardctl(['shards', 'split', 'shard-1', '--at', 'm'], answer);
     expect(code).toBe(0);
     expect(requests).toMatchObject([{ method: 'POST', body: { split_key: 'm' } }]);
-    expect(requests[0]?.url).toMatch(/\/shards\/shard-1\/split$/);
+    expect(requests[0]?.target).toMatch(/\/shards\/shard-1\/split$/);
     expect(out).toContain('op-1');
   });
 
