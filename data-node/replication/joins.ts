@@ -15,6 +15,12 @@ export const bringsRightPart = (known: Descriptor, next: Descriptor): boolean =>
   known.end_key !== null &&
   (next.end_key === null || orderOf(next.end_key, known.end_key) > 0);
 
+/** True if the range of `left` begins before that of `right` and ends where it begins, or later. */
+const reachesTo = (left: Descriptor, right: Descriptor): boolean =>
+  left.table_id === right.table_id &&
+  orderOf(left.start_key, right.start_key) < 0 &&
+  (left.end_key === null || orderOf(left.end_key, right.start_key) >= 0);
+
 /**
  * Merges as they reach a node (S2): by command, or by a descriptor of the merged shard from anywhere. Both copies become one in one
  * transaction if they end where their leaders sealed them; else the left one waits for a snapshot and the right one goes. Either way the
@@ -70,12 +76,32 @@ export class Joins {
   /** A node that heard of the merge so late that the shard has other bounds again may still hold a copy of what was absorbed. */
   async dropAbsorbed(merged: Descriptor): Promise<void> {
     const right = this.rightOf(merged);
-    if (right === undefined || right.descriptor().epoch >= merged.epoch) return;
-    if (!(await this.context.splits.forkBeforeRemoval(right))) return;
+    if (right !== undefined && right.descriptor().epoch < merged.epoch) await this.destroy(right);
+  }
+
+  /**
+   * The shard is gone by a strong read: absorbed by a merge that this node was never told of, or deleted with its table. An id never comes
+   * back (I-2). Copies that reach to this one learn first what they are by now, as one of them may have to join it. Left for the next report
+   * where that can't be told or stored.
+   */
+  async dropGone(gone: ShardReplica): Promise<void> {
+    const { controlPlane } = this.context;
+    for (const left of [...this.registry.all()].filter((other) => reachesTo(other.descriptor(), gone.descriptor()))) {
+      const read = await controlPlane.getShard(left.shardId);
+      if (!read.ok || read.value === null) return;
+      left.adopt(read.value);
+      await left.settled();
+      if (left.descriptor().generation < read.value.generation) return;
+    }
+    await this.destroy(gone);
+  }
+
+  private async destroy(absorbed: ShardReplica): Promise<void> {
+    if (!(await this.context.splits.forkBeforeRemoval(absorbed))) return;
     const dropped = await this.context.commits.submit((tx) => {
-      if (tx.replica(right.shardId)?.replicaId === right.replicaId) tx.removeReplica(right.shardId);
+      if (tx.replica(absorbed.shardId)?.replicaId === absorbed.replicaId) tx.removeReplica(absorbed.shardId);
     });
-    if (dropped.ok) this.forget(right);
+    if (dropped.ok) this.forget(absorbed);
   }
 
   private rightOf(merged: Descriptor): ShardReplica | undefined {

@@ -7,7 +7,7 @@ import type { ShardReplica } from './shard-replica.ts';
 /**
  * Followers that hear nothing from their leader say so (R3), with what they hold: it is also their proof when every node lost
  * power (E4), and the answer's descriptor tells a new leader of its role. Pauses double from report to report. A copy that was taken off the
- * list while its node was away, or came back with an old directory, hears no leader either: that is how it is found.
+ * list while its node was away, or came back with an old directory, hears no leader either: that is how it is found. So is one whose shard is gone.
  */
 export class SilentLeaders {
   private readonly context: HostContext;
@@ -69,6 +69,8 @@ export class SilentLeaders {
         intact: meta.intact && meta.storeUuid === registration.storeUuid && engine.failure() === null,
       },
     });
-    if (result.ok && result.value.descriptor !== null) this.context.adopt(result.value.descriptor);
+    if (!result.ok) return;
+    if (result.value.descriptor !== null) this.context.adopt(result.value.descriptor);
+    else if (result.value.code === 'SHARD_NOT_FOUND') await this.context.joins.dropGone(replica);
   }
 }

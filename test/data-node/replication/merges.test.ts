@@ -58,6 +58,36 @@ describe('a node learns of a merge', () => {
     expect((await cluster.put('n2', 'x', 1)).status).toBe(200);
   });
 
+  it('from what it asks while it hears no leader: the absorbed copy is joined, not given up', async () => {
+    const cluster = await twoShards();
+    await mergeUntold(cluster);
+    for (const other of ['n1', 'n2']) {
+      cluster.cut('n3', other);
+      cluster.cut(other, 'n3');
+    }
+    // Nobody could fill a copy that lacks a part.
+    await cluster.until('the parts are one copy', () => isJoined(cluster, 'n3'), 30_000);
+  });
+
+  it('too late to join anything: the copy of the absorbed shard goes (R4; simulation, splits that leaders do not hear of, seed 5)', async () => {
+    const cluster = await twoShards();
+    const { controlPlane } = cluster;
+    const listed = controlPlane.shard(SHARD_ID);
+    const left = controlPlane.command('remove_replica', SHARD_ID, 'n3', listed);
+    expect((await cluster.apply(left)).outcome).toBe('DONE');
+    controlPlane.change(SHARD_ID, ({ replicas }) => ({ replicas: replicas.filter(({ node_id }) => node_id !== 'n3') }));
+    await cluster.apply(controlPlane.command('become_leader', SHARD_ID, 'n1'));
+    const disk = cluster.kill('n3');
+    await cluster.run(3_000);
+    await mergeUntold(cluster);
+    await applyMerge(cluster, ['n1', 'n2']);
+    await joinedOn(cluster, ['n1', 'n2']);
+    cluster.start('n3', { engine: disk });
+    expect(cluster.holds('n3', RIGHT_ID)).toBe(true);
+    await cluster.until('it is gone', () => !cluster.holds('n3', RIGHT_ID), 30_000);
+    expect(keysOf(cluster, 'n1')).toBe(ALL);
+  });
+
   it('once: repeated commands and late ones of the absorbed shard change nothing', async () => {
     const cluster = await twoShards();
     const late = cluster.controlPlane.command('create_replica', RIGHT_ID, 'n2');
