@@ -15,6 +15,30 @@ export const LEADERSHIP_MISTAKES: readonly PlantedMistake[] = [
     ],
   },
   {
+    name: 'an election takes every fenced copy off the list of those in sync',
+    breaks: 'E1',
+    setting: 'ordinary',
+    changes: [
+      {
+        file: 'shared/domain/election.ts',
+        find: 'if (inSync <= shard.minInSync) break;',
+        replace: 'if (inSync <= 1) break;',
+      },
+    ],
+  },
+  {
+    name: 'a transfer goes to its target, whatever became of it meanwhile',
+    breaks: 'E2',
+    setting: 'operated',
+    changes: [
+      {
+        file: 'shared/domain/transfer.ts',
+        find: 'const able = shard.replicas.filter((replica) => rejectionOf(replica, view) === null);',
+        replace: 'const able = shard.replicas;',
+      },
+    ],
+  },
+  {
     name: 'a transfer does not wait for the receipt',
     breaks: 'E2',
     setting: 'operated',

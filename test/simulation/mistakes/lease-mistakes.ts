@@ -30,6 +30,18 @@ export const LEASE_MISTAKES: readonly PlantedMistake[] = [
     ],
   },
   {
+    name: 'a detector loop that has just begun takes a lease for half over',
+    breaks: 'L2',
+    setting: 'ordinary',
+    changes: [
+      {
+        file: 'shared/domain/detector.ts',
+        find: 'sinceMs: continues ? seen.sinceMs : readAnsweredMs,',
+        replace: 'sinceMs: continues ? seen.sinceMs : readAnsweredMs - profile.leaseMs / 2,',
+      },
+    ],
+  },
+  {
     name: 'a sequence that moved does not begin the observation anew',
     breaks: 'L2',
     setting: 'ordinary',
@@ -142,6 +154,18 @@ export const LEASE_MISTAKES: readonly PlantedMistake[] = [
       action: 'NODE_REGISTERED',`,
         replace: `      number: nowMs,
       action: 'NODE_REGISTERED',`,
+      },
+    ],
+  },
+  {
+    name: 'a directory that was rolled back registers as the present one',
+    breaks: 'L4',
+    setting: 'power losses with an old directory',
+    changes: [
+      {
+        file: 'shared/domain/registration.ts',
+        find: '} else if (presented < liveness.attestation) {',
+        replace: '} else if (presented < 0) {',
       },
     ],
   },

@@ -63,6 +63,15 @@ export const SETTINGS = {
     about: 'a node lags, another one loses its disk, then all die within seconds and start again',
     changes: [],
   },
+  'splits that leaders do not hear of': {
+    about:
+      'a node hears nothing from the control plane for a while, then mostly dies; an operator who mostly splits and merges',
+    changes: MOSTLY_SPLITS,
+  },
+  'power losses with an old directory': {
+    about: 'all die, and the first one that is back has its directory of ten seconds ago',
+    changes: [],
+  },
   'moves and restarts': {
     about: 'nodes die and start again, and an operator who mostly moves; store calls take up to 60 ms',
     changes: [MOSTLY_MOVES],

@@ -81,6 +81,45 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
     ],
   },
   {
+    name: 'a replication session goes on when the shard has another range',
+    breaks: 'S1',
+    setting: 'splits that leaders do not hear of',
+    changes: [
+      {
+        file: 'data-node/replication/follower.ts',
+        find: '    if (!sameBounds(replica.descriptor(), descriptor)) return boundsMismatch;\n',
+        replace: '',
+      },
+      {
+        file: 'data-node/replication/follower.ts',
+        find: '    if (replica.isReshaping() || !sameBounds(replica.descriptor(), descriptor)) return boundsMismatch;\n',
+        replace: '',
+      },
+      {
+        file: 'data-node/replication/splits.ts',
+        find: '    parent.endSession();\n',
+        replace: '',
+      },
+      {
+        file: 'data-node/replication/shard-replica.ts',
+        find: '  shrunk(descriptor: WireDescriptor): void {\n    this.endSession();\n',
+        replace: '  shrunk(descriptor: WireDescriptor): void {\n',
+      },
+    ],
+  },
+  {
+    name: 'copies are joined by a merge although they do not end where they were sealed',
+    breaks: 'S2',
+    setting: 'splits that leaders do not hear of',
+    changes: [
+      {
+        file: 'data-node/engine/join.ts',
+        find: "return at(left.last, origin.left_end) && at(right.last, origin.right_end) ? null : 'NOT_AT_SEAL';",
+        replace: 'return null;',
+      },
+    ],
+  },
+  {
     name: 'a merge raises the epoch of its left part alone',
     breaks: 'S2',
     setting: 'operated',

@@ -1,0 +1,233 @@
+import type { FaultyCluster, FaultyNode } from '../faults.ts';
+import { FAIR_STORE } from '../process-store.ts';
+import type { SeededRandom } from '../random.ts';
+import type { VirtualTime } from '../virtual-time.ts';
+
+/** What breaks in the runs of each setting, by the seed. */
+
+export type Script = (cluster: FaultyCluster, time: VirtualTime, random: SeededRandom) => void;
+
+export const RUN_MINUTES = 1;
+
+/** The longest round of any script: none begins later, so that nothing breaks any more when a run is over and heals. */
+const ROUND_MS_MAX = 13_000;
+
+/** Does something again and again, with random pauses, for as long as the faults of a run last. */
+function repeatedly(
+  time: VirtualTime,
+  random: SeededRandom,
+  betweenMs: readonly [number, number],
+  act: () => void,
+): void {
+  const untilMs = time.nowMs() + RUN_MINUTES * 60_000 - ROUND_MS_MAX;
+  const next = (): void => {
+    if (time.nowMs() >= untilMs) return;
+    act();
+    time.after(random.between(...betweenMs), next);
+  };
+  time.after(random.between(...betweenMs), next);
+}
+
+/** One of the running nodes, if a majority runs. */
+function someNode(cluster: FaultyCluster, random: SeededRandom): FaultyNode | null {
+  const up = cluster.nodes.filter((node) => node.isUp());
+  return up.length < cluster.nodes.length - 1 ? null : random.pick(up);
+}
+
+/** Five seconds are enough for a clean stop, which waits 2 s for writes in flight and 2 s for the release's answer. */
+export const cleanStops: Script = (cluster, time, random) =>
+  repeatedly(time, random, [1_000, 4_000], () => {
+    const node = someNode(cluster, random);
+    if (node === null) return;
+    node.stop();
+    time.after(random.between(4_500, 7_000), () => node.start());
+  });
+
+const restarts: Script = (cluster, time, random) =>
+  repeatedly(time, random, [500, 3_000], () => {
+    const node = someNode(cluster, random);
+    if (node === null) return;
+    node.crash();
+    time.after(random.between(20, 1_500), () => node.start());
+  });
+
+/** One node at a time: each of its links to the control plane and to other nodes is cut with even chances, by direction and for a while. */
+export const partitions: Script = (cluster, time, random) =>
+  repeatedly(time, random, [3_500, 6_500], () => {
+    const node = random.pick(cluster.nodes).nodeId;
+    const others = [cluster.controlPlaneHost, ...cluster.nodes.map(({ nodeId }) => nodeId)];
+    for (const other of others.filter((one) => one !== node))
+      for (const [from, to] of [
+        [node, other],
+        [other, node],
+      ] as const) {
+        if (random.chance(0.5)) continue;
+        const fromMs = random.between(0, 2_000);
+        time.after(fromMs, () => cluster.network.cut(from, to));
+        time.after(fromMs + random.between(0.5, 2) * cluster.leaseMs, () => cluster.network.mend(from, to));
+      }
+  });
+
+/**
+ * Once a round, if every copy is whole: a node of three lags and comes back, while the others no longer hear the control plane; before they do
+ * again the node is out of their reach once more, and the control plane no longer hears them.
+ */
+export const answersLost: Script = (cluster, time, random) => {
+  const { network, controlPlaneHost: control } = cluster;
+  const setLinks = (links: readonly (readonly [string, string])[], open: boolean): void => {
+    for (const [from, to] of links)
+      if (open) network.mend(from, to);
+      else network.cut(from, to);
+  };
+  let underWay = false;
+  repeatedly(time, random, [1_000, 3_000], () => {
+    if (underWay || !cluster.fullyReplicated()) return;
+    underWay = true;
+    const lagging = random.pick(cluster.nodes).nodeId;
+    const others = cluster.nodes.map(({ nodeId }) => nodeId).filter((nodeId) => nodeId !== lagging);
+    const among = others.flatMap((other) => [[lagging, other] as const, [other, lagging] as const]);
+    const toOthers = others.map((other) => [control, other] as const);
+    const fromOthers = others.map((other) => [other, control] as const);
+    const backMs = random.between(1_800, 2_500);
+    const lostMs = backMs + random.between(800, 2_200);
+    setLinks(among, false);
+    time.after(backMs, () => setLinks(among, true));
+    time.after(backMs + random.between(0, 400), () => setLinks(toOthers, false));
+    time.after(lostMs, () => setLinks(among, false));
+    time.after(lostMs + random.between(200, 1_500), () => setLinks(fromOthers, false));
+    time.after(lostMs + 7_500, () => {
+      network.heal();
+      underWay = false;
+    });
+  });
+};
+
+/** Nodes that the control plane does not hear, and that everybody else reaches. */
+export const unheard: Script = (cluster, time, random) =>
+  repeatedly(time, random, [1_500, 4_000], () => {
+    const node = random.pick(cluster.nodes).nodeId;
+    cluster.network.cut(node, cluster.controlPlaneHost);
+    time.after(random.between(1, 2) * cluster.leaseMs, () => cluster.network.mend(node, cluster.controlPlaneHost));
+  });
+
+/** Cuts a node off from everybody, or mends it. */
+function setReachable(cluster: FaultyCluster, nodeId: string, reachable: boolean): void {
+  for (const [from, to] of [
+    ['*', nodeId],
+    [nodeId, '*'],
+  ] as const)
+    if (reachable) cluster.network.mend(from, to);
+    else cluster.network.cut(from, to);
+}
+
+/**
+ * Once a round, if every copy is whole: a node lags, a second one loses its disk, and before its copies are filled all die, one soon after the
+ * other. What was acknowledged is on the third ones all the time.
+ */
+export const powerLosses: Script = (cluster, time, random) =>
+  repeatedly(time, random, [9_000, 14_000], () => {
+    if (!cluster.fullyReplicated() || !cluster.nodes.every((node) => node.isUp())) return;
+    const lagging = random.pick(cluster.nodes);
+    const wiped = random.pick(cluster.nodes.filter((node) => node !== lagging));
+    setReachable(cluster, lagging.nodeId, false);
+    time.after(random.between(1_500, 2_500), () => {
+      wiped.wipe();
+      wiped.start();
+    });
+    const lossMs = random.between(3_000, 7_500);
+    time.after(lossMs, () => setReachable(cluster, lagging.nodeId, true));
+    for (const node of cluster.nodes) {
+      const diesMs = lossMs + random.between(0, 2_500);
+      time.after(diesMs, () => node.crash());
+      time.after(diesMs + random.between(50, 1_500), () => node.start());
+    }
+  });
+
+export const contention: Script = (cluster, time, random) => {
+  const CONTENDED_MS = 20_000;
+  repeatedly(time, random, [22_000, 26_000], () => {
+    cluster.climate.weather = { ...FAIR_STORE, conflictProbability: 0.5 };
+    time.after(CONTENDED_MS, () => {
+      cluster.climate.weather = FAIR_STORE;
+    });
+  });
+};
+
+export const restartsOnSlowStore: Script = (cluster, time, random) => {
+  cluster.climate.weather = { ...FAIR_STORE, latencyMsMax: 30 };
+  restarts(cluster, time, random);
+};
+
+export const SILENT = ['node-101', 'node-102', 'node-103', 'node-104'];
+
+export const manyLost: Script = (cluster, time) => {
+  const silent = cluster.nodes.filter(({ nodeId }) => SILENT.includes(nodeId));
+  time.after(5_000, () => silent.forEach((node) => node.crash()));
+  time.after(25_000, () => silent.forEach((node) => node.start()));
+};
+
+function storeOutage(cluster: FaultyCluster, time: VirtualTime, fromMs: number, forMs: number): void {
+  time.after(fromMs, () => {
+    cluster.climate.weather = { ...FAIR_STORE, throttleProbability: 1, refusal: 'UNAVAILABLE' };
+  });
+  time.after(fromMs + forMs, () => {
+    cluster.climate.weather = FAIR_STORE;
+  });
+}
+
+/** Half-way through the outage the node is cut off from all but clients: it is fenced when the store is back, and hears of it from nobody. */
+export const outageWithCut: Script = (cluster, time, random) => {
+  storeOutage(cluster, time, 5_000, 20_000);
+  const victim = random.pick(cluster.nodes.slice(1));
+  for (const other of [cluster.controlPlaneHost, ...cluster.nodes.map(({ nodeId }) => nodeId)])
+    if (other !== victim.nodeId)
+      time.after(15_000, () => {
+        cluster.network.cut(victim.nodeId, other);
+        cluster.network.cut(other, victim.nodeId);
+      });
+};
+
+/** When the store is gone, the dead node counts as lost no longer: two lost nodes do not trip the brake (L5). */
+export const SMALL_OUTAGE_MS = 80_000;
+export const outageOfFew: Script = (cluster, time, random) => {
+  random.pick(cluster.nodes).crash();
+  // Ends at any point of the detector's tick and of the nodes' beats.
+  storeOutage(cluster, time, SMALL_OUTAGE_MS, random.between(8_000, 12_000));
+};
+
+/**
+ * A node hears nothing from the control plane for about a lease, everybody else does, and then mostly it dies: what it did meanwhile others must
+ * have known.
+ */
+export const deafLeaders: Script = (cluster, time, random) =>
+  repeatedly(time, random, [600, 1_800], () => {
+    if (!cluster.nodes.every((node) => node.isUp())) return;
+    const node = random.pick(cluster.nodes);
+    const control = cluster.controlPlaneHost;
+    cluster.network.cut(control, node.nodeId);
+    const deafMs = random.between(1_000, 3_500);
+    const dies = random.chance(0.7);
+    time.after(deafMs, () => {
+      if (dies) node.crash();
+      cluster.network.mend(control, node.nodeId);
+    });
+    time.after(deafMs + random.between(2_000, 5_000), () => node.start());
+  });
+
+/**
+ * All nodes die, and the first one that is back has the directory of some seconds ago. What was acknowledged since is in all the others. Twice a
+ * minute at most, as every copy must be whole before.
+ */
+export const oldDirectories: Script = (cluster, time, random) =>
+  repeatedly(time, random, [15_000, 20_000], () => {
+    if (!cluster.fullyReplicated() || !cluster.nodes.every((node) => node.isUp())) return;
+    const old = random.pick(cluster.nodes);
+    const image = old.image();
+    time.after(random.between(8_000, 11_000), () => {
+      if (!cluster.fullyReplicated() || !cluster.nodes.every((node) => node.isUp())) return;
+      for (const node of cluster.nodes) node.crash();
+      old.restore(image);
+      time.after(50, () => old.start());
+      for (const node of cluster.nodes) if (node !== old) time.after(random.between(500, 1_900), () => node.start());
+    });
+  });
