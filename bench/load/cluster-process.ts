@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { setPriority, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -22,11 +22,6 @@ export interface ClusterOptions {
   readonly keep: boolean;
 }
 
-/**
- * Of the load generator and the control plane, once the nodes run: they give way, as these three never share a machine's processors but
- * here. Nice values are between -20 and 19, and a process may always raise its own and its children's.
- */
-const GIVING_WAY = 10;
 const START_MS_MAX = 90_000;
 const STOP_MS_MAX = 30_000;
 const NODE_STOP_MS_MAX = 8_000;
@@ -89,7 +84,6 @@ export class ClusterProcess {
         const nodes = await cluster.nodes();
         return nodes.length === options.nodes && nodes.every((node) => node.status === 'HEALTHY');
       });
-      for (const pid of [process.pid, child.pid ?? 0]) setPriority(pid, GIVING_WAY);
     } catch (error) {
       await cluster.stop();
       throw error;

@@ -26,6 +26,11 @@ export class MachinePauses {
     this.worker.unref();
   }
 
+  /** Resolves when its thread runs, with the priority that this one had when it was started. */
+  started(): Promise<void> {
+    return new Promise((resolve) => this.worker.once('online', resolve));
+  }
+
   all(): readonly Pause[] {
     return this.found;
   }
