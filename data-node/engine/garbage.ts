@@ -1,4 +1,4 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { integer, text, textOrNull } from './replica-table.ts';
 import type { ReplicaMeta } from './types.ts';
 import { rangeOf, segmentsIn } from './key-range.ts';
@@ -6,6 +6,12 @@ import type { Range } from './key-range.ts';
 
 /** Rows looked at for one piece of purging. */
 const CANDIDATES_MAX = 1_000;
+
+/**
+ * Bytes of content deleted by one piece of purging, at least one row or entry: each page of a large value is visited and freed. A log of
+ * batches of 1.8 MB, a hundred entries at once, held the node for 300 ms.
+ */
+const PIECE_BYTES_MAX = 256 * 1024;
 
 const LAST_STORAGE_ID = 'last_storage_id';
 
@@ -25,10 +31,12 @@ export class Garbage {
   private readonly selectRows: StatementSync;
   private readonly lastId: StatementSync;
   private readonly keepLastId: StatementSync;
+  private readonly selectLogPiece: StatementSync;
   private readonly purgeLog: StatementSync;
   private readonly purgeWrites: StatementSync;
+  private readonly selectRowsPiece: StatementSync;
+  private readonly selectOpenRowsPiece: StatementSync;
   private readonly purgeRows: StatementSync;
-  private readonly purgeOpenRows: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.insertLog = db.prepare('INSERT OR IGNORE INTO garbage (storage_id) VALUES (?)');
@@ -40,14 +48,22 @@ export class Garbage {
     this.selectRows = db.prepare(`SELECT * FROM garbage_rows ORDER BY number LIMIT ${CANDIDATES_MAX}`);
     this.lastId = db.prepare('SELECT value FROM meta WHERE key = ?');
     this.keepLastId = db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)');
-    const piece = (table: string, key: string, where: string): string =>
-      `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} WHERE ${where} ORDER BY ${key} LIMIT :limit)`;
-    this.purgeLog = db.prepare(piece('log', 'storage_id, seq', 'storage_id = :id'));
-    this.purgeWrites = db.prepare(piece('writes', 'storage_id, write_id', 'storage_id = :id'));
-    this.purgeRows = db.prepare(
-      piece('row_versions', 'rows_id, key, seq', 'rows_id = :id AND key >= :from AND key < :to'),
+    this.selectLogPiece = db.prepare(
+      'SELECT seq, octet_length(changes) AS bytes FROM log WHERE storage_id = :id ORDER BY seq LIMIT :limit',
     );
-    this.purgeOpenRows = db.prepare(piece('row_versions', 'rows_id, key, seq', 'rows_id = :id AND key >= :from'));
+    this.purgeLog = db.prepare('DELETE FROM log WHERE storage_id = :id AND seq <= :seq');
+    this.purgeWrites = db.prepare(
+      `DELETE FROM writes WHERE (storage_id, write_id) IN
+        (SELECT storage_id, write_id FROM writes WHERE storage_id = :id ORDER BY storage_id, write_id LIMIT :limit)`,
+    );
+    const rowsPiece = (end: string): string =>
+      `SELECT key, seq, octet_length(value) AS bytes FROM row_versions WHERE rows_id = :id AND key >= :from ${end}
+        ORDER BY key, seq LIMIT :limit`;
+    this.selectRowsPiece = db.prepare(rowsPiece('AND key < :to'));
+    this.selectOpenRowsPiece = db.prepare(rowsPiece(''));
+    this.purgeRows = db.prepare(
+      'DELETE FROM row_versions WHERE rows_id = :id AND key >= :from AND (key, seq) <= (:key, :seq)',
+    );
   }
 
   /** A number that was never used: what refers to an older one never finds another copy's content. */
@@ -97,21 +113,41 @@ export class Garbage {
     for (const row of this.selectRows.all()) {
       const id = integer(row, 'rows_id');
       if (this.staging.has(id)) continue;
-      const range = { id, from: text(row, 'from_key'), limit: maxRows };
+      const from = text(row, 'from_key');
+      const piece = { id, from, limit: maxRows };
       const to = textOrNull(row, 'to_key');
-      const purged = to === null ? this.purgeOpenRows.run(range) : this.purgeRows.run({ ...range, to });
-      if (purged.changes === 0) this.deleteRows.run(integer(row, 'number'));
+      const last = lastOfPiece(
+        to === null ? this.selectOpenRowsPiece.iterate(piece) : this.selectRowsPiece.iterate({ ...piece, to }),
+      );
+      if (last === null) this.deleteRows.run(integer(row, 'number'));
+      else this.purgeRows.run({ id, from, key: text(last, 'key'), seq: integer(last, 'seq') });
       return true;
     }
     const inherited = new Set(replicas.flatMap((meta) => meta.inheritedWrites.map(({ storageId }) => storageId)));
     for (const row of this.selectLogs.all()) {
       const id = integer(row, 'storage_id');
       if (this.staging.has(id)) continue;
-      if (this.purgeLog.run({ id, limit: maxRows }).changes > 0) return true;
+      const last = lastOfPiece(this.selectLogPiece.iterate({ id, limit: maxRows }));
+      if (last !== null) {
+        this.purgeLog.run({ id, seq: integer(last, 'seq') });
+        return true;
+      }
       if (inherited.has(id)) continue;
       if (this.purgeWrites.run({ id, limit: maxRows }).changes === 0) this.deleteLog.run(id);
       return true;
     }
     return false;
   }
+}
+
+/** The last row up to which a piece goes; null where there is none. */
+function lastOfPiece(rows: Iterable<Record<string, SQLOutputValue>>): Record<string, SQLOutputValue> | null {
+  let last: Record<string, SQLOutputValue> | null = null;
+  let bytes = 0;
+  for (const row of rows) {
+    bytes += row['bytes'] === null ? 0 : integer(row, 'bytes');
+    if (last !== null && bytes > PIECE_BYTES_MAX) break;
+    last = row;
+  }
+  return last;
 }

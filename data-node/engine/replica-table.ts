@@ -112,8 +112,12 @@ export class ReplicaTable {
   private readonly remove: StatementSync;
 
   constructor(db: DatabaseSync) {
+    const columns = [...REPLICA_COLUMNS, 'checksum'];
+    const changed = columns.filter((column) => column !== 'shard_id').map((column) => `${column} = excluded.${column}`);
+    // Each write changes its shard's record: where it stands, its index stays as it is.
     this.upsert = db.prepare(
-      `INSERT OR REPLACE INTO replicas (${REPLICA_COLUMNS.join(', ')}, checksum) VALUES (${REPLICA_COLUMNS.map(() => '?').join(', ')}, ?)`,
+      `INSERT INTO replicas (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})
+        ON CONFLICT (shard_id) DO UPDATE SET ${changed.join(', ')}`,
     );
     this.remove = db.prepare('DELETE FROM replicas WHERE shard_id = ?');
     for (const row of db.prepare('SELECT * FROM replicas').all()) {

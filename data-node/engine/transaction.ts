@@ -106,6 +106,10 @@ export abstract class EngineTables implements EngineTransaction {
     return this.guarded(() => this.tables.log.read(meta.storageId, fromSeq, limit));
   }
 
+  logSize(meta: ReplicaMeta): number {
+    return this.guarded(() => this.bytesOfLog(meta, 0));
+  }
+
   write(meta: ReplicaMeta, writeId: string): WriteRecord | undefined {
     return this.guarded(() => findWrite(this.tables.log, meta, writeId));
   }

@@ -142,6 +142,8 @@ export interface EngineReader {
   firstSeqOfEpoch(meta: ReplicaMeta, epoch: number): number | null;
   /** Entries from `fromSeq`, in order, up to a number and (beyond the first) a size of content. Throws StorageError if a checksum fails. */
   entries(meta: ReplicaMeta, fromSeq: number, limit: { readonly entries: number; readonly bytes: number }): LogEntry[];
+  /** Bytes of content that the log keeps. */
+  logSize(meta: ReplicaMeta): number;
   write(meta: ReplicaMeta, writeId: string): WriteRecord | undefined;
   /** Newest version of `key` at `atSeq`, tombstones included. */
   row(meta: ReplicaMeta, key: string, atSeq: number): RowVersion | undefined;

@@ -217,6 +217,21 @@ describe('the engine', () => {
     expect(engine.wasRemoved('r-1')).toBe(true);
   });
 
+  it('purges large entries and rows a few at a time: a turn holds the node as long for them as for small ones', () => {
+    const engine = withReplica(openEngine({ memory: true }));
+    const large = 'x'.repeat(200 * 1024);
+    append(
+      engine,
+      Array.from({ length: 10 }, (_, index) => entry(index + 1, { [`k${index}`]: large })),
+    );
+    engine.transaction((tx) => tx.removeReplica(SHARD));
+    let turns = 0;
+    while (engine.transaction((tx) => tx.purge(100))) turns++;
+    // One row a turn, one entry a turn, and the turns that find the range, the log and the write ids done.
+    expect(turns).toBeGreaterThanOrEqual(20);
+    expect(turns).toBeLessThanOrEqual(24);
+  });
+
   it('gives rising timestamps when the wall clock stands still or steps back', () => {
     let last = nextTimestamp({ wallMs: 10, counter: 3 }, 20);
     expect(last).toEqual({ wallMs: 20, counter: 0 });

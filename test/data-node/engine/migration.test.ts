@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
+import { SCHEMA } from '../../../data-node/engine/schema.ts';
 import { openEngine } from '../../../data-node/engine/engine.ts';
 import { toWireDescriptor } from '../../../shared/contracts/node/descriptor.ts';
 import { aShard } from '../../support/shards.ts';
@@ -35,7 +36,7 @@ const FORMAT_1 = `
   CREATE INDEX writes_by_seq ON writes (storage_id, seq);
   CREATE TABLE garbage (storage_id INTEGER PRIMARY KEY);
   INSERT INTO meta VALUES ('format', '1'), ('agent/node_epoch', '7');
-  INSERT INTO row_versions VALUES (3, 'a', 5, 1, 0, '"old"'), (9, 'gone', 1, 1, 0, '1');
+  INSERT INTO row_versions VALUES (3, 'a', 4, 1, 0, '"older"'), (3, 'a', 5, 1, 0, '"old"'), (9, 'gone', 1, 1, 0, '1');
   INSERT INTO garbage VALUES (9);
 `;
 
@@ -85,7 +86,7 @@ describe('a file of format 1', () => {
       const engine = openEngine({ path });
       const meta = engine.replica('shard-1')!;
       expect(meta).toMatchObject({ storageId: 3, segments: [{ from: '', rowsId: 3 }], last: { epoch: 1, seq: 5 } });
-      expect(engine.row(meta, 'a', 5)?.value).toBe('"old"');
+      expect([4, 5].map((seq) => engine.row(meta, 'a', seq)?.value)).toEqual(['"older"', '"old"']);
       expect(engine.get('node_epoch')).toBe('7');
       while (engine.transaction((tx) => tx.purge(10)));
       // A number that was in use before is not given out again.
@@ -94,6 +95,17 @@ describe('a file of format 1', () => {
     }
     const db = new DatabaseSync(path);
     expect(db.prepare('SELECT count(*) AS n FROM row_versions WHERE rows_id = 9').get()?.['n']).toBe(0);
+    // The tables of large rows are those of a new file, and nothing is left of the old ones.
+    const tables = (file: DatabaseSync): unknown[] =>
+      file.prepare("SELECT name, sql FROM sqlite_master WHERE name IN ('log', 'row_versions') ORDER BY name").all();
+    const fresh = new DatabaseSync(':memory:');
+    fresh.exec(SCHEMA);
+    expect(tables(db)).toEqual(tables(fresh));
+    expect(
+      db
+        .prepare("SELECT count(*) AS n FROM sqlite_master WHERE type = 'table' AND name LIKE '%\\_2' ESCAPE '\\'")
+        .get()?.['n'],
+    ).toBe(0);
     db.close();
   });
 
