@@ -45,6 +45,9 @@ export interface LinkOwner {
   pin(seq: number): () => void;
 }
 
+/** A copy that catches up by log pauses this many times as long as an append took: it takes at most half of its node's thread. */
+const REST_PER_APPEND = 1;
+
 type Step = 'PROGRESS' | 'IDLE' | 'FAILED';
 
 /** A leader's side of replication to one replica: opens the session, catches it up, sends entries, heartbeats. */
@@ -70,6 +73,8 @@ export class PeerLink {
   confirmedSentMs = -Infinity;
   /** An append of this session carried all that the log held when it was sent: what is missing now came since. */
   caughtUp = false;
+  /** Fewest entries that this session was behind after an append, while it was not caught up. */
+  private leastBehind = Infinity;
   /** When an answer last found the follower up to date, monotonic ms. */
   lastCaughtUpMs: number;
   /** R1: every acknowledgement needs this replica. Decided by the ack set alone. */
@@ -201,10 +206,20 @@ export class PeerLink {
     this.open = { sessionId, nodeEpoch: node_epoch, storeUuid: store_uuid };
     this.matchSeq = 0;
     this.caughtUp = false;
+    this.leastBehind = Infinity;
     this.lastSentMs = -Infinity;
     this.nextPrevSeq = Math.min(log_end.seq, meta.last.seq);
-    this.needsSnapshot = !intact;
+    this.needsSnapshot = !intact || (log_end.seq === 0 && this.isSmallerThanLog(meta));
     return 'PROGRESS';
+  }
+
+  /**
+   * For a copy that holds nothing: the rows as they are take fewer bytes than all that was ever written to them, and go in pieces of bounded
+   * size, where an entry is taken whole.
+   */
+  private isSmallerThanLog(meta: ReplicaMeta): boolean {
+    const { engine, tuning } = this.context;
+    return !this.required && engine.logSize(meta) > Math.max(meta.bytes, tuning.catchUpBytesMax);
   }
 
   private async replicate(session: Session): Promise<Step> {
@@ -213,11 +228,12 @@ export class PeerLink {
     if (meta === undefined || this.address === null) return 'FAILED';
     const prevEpoch = this.needsSnapshot ? null : engine.epochAt(meta, this.nextPrevSeq);
     if (prevEpoch === null) return this.snapshot(session);
+    const unhurried = !this.required && !this.caughtUp;
     const entries = engine.entries(meta, this.nextPrevSeq + 1, {
-      entries: APPEND_ENTRIES_MAX,
-      bytes: APPEND_BYTES_MAX,
+      entries: unhurried ? tuning.catchUpItemsMax : APPEND_ENTRIES_MAX,
+      bytes: unhurried ? tuning.catchUpBytesMax : APPEND_BYTES_MAX,
     });
-    if (!this.required && !this.caughtUp && entries.length > 0) {
+    if (unhurried && entries.length > 0) {
       // Nobody waits for this copy: it catches up at the pace of snapshots, beside the clients' requests.
       await this.context.snapshots.take(bytesOf(entries));
       if (this.stopped) return 'FAILED';
@@ -266,7 +282,15 @@ export class PeerLink {
       this.caughtUp = true;
     }
     this.owner.progressed();
+    if (unhurried && !this.caughtUp) await this.rest(meta.last.seq - sentSeq, env.clock.monotonicMs() - sentMs);
     return 'PROGRESS';
+  }
+
+  /** Leaves the follower's thread to its other shards, unless the copy falls behind meanwhile: it gets there in the end. */
+  private async rest(behind: number, appendMs: number): Promise<void> {
+    if (behind >= this.leastBehind) return;
+    this.leastBehind = behind;
+    await this.context.env.timers.sleep(appendMs * REST_PER_APPEND);
   }
 
   private async snapshot(session: Session): Promise<Step> {

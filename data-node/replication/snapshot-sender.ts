@@ -1,8 +1,4 @@
-import {
-  SNAPSHOT_CHUNK_BYTES_MAX,
-  SNAPSHOT_CHUNK_ITEMS_MAX,
-  snapshotResponseSchema,
-} from '../../shared/contracts/node/replication.ts';
+import { snapshotResponseSchema } from '../../shared/contracts/node/replication.ts';
 import type { SnapshotRequest } from '../../shared/contracts/node/replication.ts';
 import { utf8Bytes } from '../../shared/domain/keys.ts';
 import { err, ok } from '../../shared/domain/result.ts';
@@ -28,9 +24,6 @@ interface Chunk {
 
 /** Bytes that one write id takes in a chunk, about. */
 const WRITE_RECORD_BYTES = 150;
-
-/** Write ids of one chunk: where several have the last one's sequence (S2) a few more come, and a chunk takes 1,000. */
-const WRITES_PER_CHUNK = SNAPSHOT_CHUNK_ITEMS_MAX / 2;
 
 /** Rows looked at for one chunk: a page of values of the largest size would hold 250 MB, so pages are small. */
 const SCAN_ROWS = 64;
@@ -100,7 +93,8 @@ export async function sendSnapshot(
 }
 
 function* readChunks(context: HostContext, meta: ReplicaMeta, atSeq: number): Generator<Chunk> {
-  const { engine } = context;
+  const { engine, tuning } = context;
+  const { catchUpItemsMax: itemsMax, catchUpBytesMax: bytesMax } = tuning;
   let from: string = meta.descriptor.start_key;
   let rows: RowVersion[] = [];
   let bytes = 0;
@@ -116,10 +110,10 @@ function* readChunks(context: HostContext, meta: ReplicaMeta, atSeq: number): Ge
     for (const row of page) {
       if (row.value === null) continue;
       const size = utf8Bytes(row.key) + utf8Bytes(row.value);
-      if (rows.length > 0 && bytes + size > SNAPSHOT_CHUNK_BYTES_MAX) yield chunk();
+      if (rows.length > 0 && bytes + size > bytesMax) yield chunk();
       rows.push(row);
       bytes += size;
-      if (rows.length === SNAPSHOT_CHUNK_ITEMS_MAX) yield chunk();
+      if (rows.length === itemsMax) yield chunk();
     }
     const last = page.at(-1);
     if (page.length < SCAN_ROWS || last === undefined) break;
@@ -129,8 +123,9 @@ function* readChunks(context: HostContext, meta: ReplicaMeta, atSeq: number): Ge
   yield chunk();
   let afterSeq = 0;
   for (;;) {
-    const writes = engine.writes(meta, afterSeq, atSeq, WRITES_PER_CHUNK);
-    const done = writes.length < WRITES_PER_CHUNK;
+    // Where several have the last one's sequence (S2) a few more come: a chunk may hold 1,000.
+    const writes = engine.writes(meta, afterSeq, atSeq, itemsMax);
+    const done = writes.length < itemsMax;
     const sent = writes.map((write) => ({
       write_id: write.writeId,
       seq: write.seq,

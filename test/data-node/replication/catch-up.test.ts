@@ -33,16 +33,13 @@ describe('catch-up', () => {
     const cluster = new Cluster();
     for (const nodeId of ['n1', 'n2', 'n3']) cluster.start(nodeId, { tuning });
     await cluster.createShard(['n1', 'n2', 'n3']);
+    const disk = cluster.kill('n3');
+    await cluster.until('n3 is out', () => cluster.controlPlane.inSync(SHARD_ID).length === 2);
     for (let i = 0; i < 12; i++) await cluster.put('n1', `big${i}`, 'x'.repeat(200_000));
     const startMs = cluster.time.nowMs();
-    cluster.start('n4', { tuning });
-    cluster.controlPlane.change(SHARD_ID, (shard) => ({
-      replicas: [...shard.replicas, cluster.controlPlane.entry('n4', 'added', 'LAGGING')],
-    }));
-    await cluster.apply(cluster.controlPlane.command('create_replica', SHARD_ID, 'n4'));
-    await cluster.apply(cluster.controlPlane.command('apply_descriptor', SHARD_ID, 'n1'));
+    cluster.start('n3', { engine: disk, tuning });
     let slowestMs = 0;
-    while (!cluster.controlPlane.inSync(SHARD_ID).includes('n4')) {
+    while (!cluster.controlPlane.inSync(SHARD_ID).includes('n3')) {
       const beforeMs = cluster.time.nowMs();
       expect((await cluster.put('n1', 'meanwhile', beforeMs)).status).toBe(200);
       slowestMs = Math.max(slowestMs, cluster.time.nowMs() - beforeMs);
@@ -51,6 +48,21 @@ describe('catch-up', () => {
     expect(slowestMs).toBeLessThan(100);
     expect(cluster.time.nowMs() - startMs).toBeGreaterThan(2_000);
     expect(cluster.traffic.filter((message) => message.verb === 'snapshot')).toEqual([]);
+    await cluster.run(500);
+    expect(cluster.committedRows('n3')).toEqual(cluster.committedRows('n1'));
+  });
+
+  it('of an empty copy is by snapshot where the rows are fewer bytes than the log', async () => {
+    const cluster = await threeNodes();
+    for (let i = 0; i < 5; i++) await cluster.put('n1', 'hot', `${i}`.repeat(100_000));
+    cluster.start('n4');
+    cluster.controlPlane.change(SHARD_ID, (shard) => ({
+      replicas: [...shard.replicas, cluster.controlPlane.entry('n4', 'added', 'LAGGING')],
+    }));
+    await cluster.apply(cluster.controlPlane.command('create_replica', SHARD_ID, 'n4'));
+    await cluster.apply(cluster.controlPlane.command('apply_descriptor', SHARD_ID, 'n1'));
+    await cluster.until('n4 is in sync', () => cluster.controlPlane.inSync(SHARD_ID).includes('n4'));
+    expect(cluster.traffic.some((message) => message.verb === 'snapshot' && message.to === 'n4')).toBe(true);
     await cluster.run(500);
     expect(cluster.committedRows('n4')).toEqual(cluster.committedRows('n1'));
   });
