@@ -1,7 +1,10 @@
 import type { Context } from 'aws-lambda';
 import type { MiddlewareObj, Request } from '@middy/core';
+import type { Call } from '../contracts/api/call.ts';
 import { unauthenticated } from '../domain/faults.ts';
+import type { Fault } from '../domain/faults.ts';
 import { assertNever } from '../domain/result.ts';
+import type { Deps } from '../ports.ts';
 import { principalName } from '../usecases/principal.ts';
 import { authenticate } from './authenticate.ts';
 import { readEvent, toResult } from './http-event.ts';
@@ -89,12 +92,25 @@ export function authorization(): Step {
     before: async (request) => {
       const { call } = known(request.internal.match);
       if (call.callers.includes('public')) return;
-      const principal = await callerOf(known(request.internal.runtime), known(request.internal.request));
-      const refused = forbiddenKind(call, principal);
+      const runtime = known(request.internal.runtime);
+      const principal = await callerOf(runtime, known(request.internal.request));
+      const refused = forbiddenKind(call, principal) ?? (await voidCredential(runtime.deps, call, principal));
       if (refused !== null) throw new Refusal(refused);
       request.internal.principal = principal;
     },
   };
+}
+
+/**
+ * A node's credential lasts a day, its membership may not. What nodes do for themselves (heartbeats, reports) looks at their lease, which a
+ * decommission ends; what they only read looks at their record here, with one strong read. Null: the credential counts.
+ */
+async function voidCredential(deps: Deps, call: Call, principal: OutsidePrincipal): Promise<Fault | null> {
+  if (principal.kind !== 'node' || !call.callers.includes('admin')) return null;
+  const { nodeId } = principal;
+  const stored = await deps.records.get('node', { nodeId });
+  if (stored !== null && stored.value.membership !== 'DECOMMISSIONED') return null;
+  return unauthenticated('UNAUTHENTICATED', `Node ${nodeId} has left the cluster: its credential is void.`);
 }
 
 async function callerOf(runtime: Runtime, http: HttpRequest): Promise<OutsidePrincipal> {

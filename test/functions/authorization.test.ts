@@ -66,6 +66,29 @@ describe('a node speaks for itself only (I-8)', () => {
   });
 });
 
+test('a node that has left the cluster reads nothing any more, though its credential lasts a day', async () => {
+  const leaving = await world.register({ id: 'node-104', port: 7104, zone: 'c' });
+  const asked = () => world.call('GET', '/cluster/nodes', { token: leaving.credential });
+  expect((await asked()).status).toBe(200);
+  const started = await world.call('DELETE', '/cluster/nodes/node-104');
+  const operation = `/operations/${String(started.body['operation_id'])}`;
+  for (let looks = 0; (await world.call('GET', operation)).body['status'] !== 'SUCCEEDED'; looks++) {
+    if (looks === 10_000) throw new Error('the node did not leave');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(await asked()).toMatchObject({ status: 401, body: { code: 'UNAUTHENTICATED' } });
+  const shards = await world.call('GET', '/shards', { token: leaving.credential });
+  expect(shards).toMatchObject({ status: 401, body: { code: 'UNAUTHENTICATED' } });
+  // What it does for itself is refused by its lease, as before: the answer tells the agent to stop.
+  const beat = { node_epoch: leaving.nodeEpoch, incarnation: leaving.incarnation, sequence: 1, attestation: 1 };
+  const refused = await world.call('POST', '/cluster/nodes/node-104/heartbeat', {
+    token: leaving.credential,
+    body: beat,
+  });
+  expect(refused).toMatchObject({ status: 409 });
+  expect((await world.call('GET', '/cluster/nodes', { token: node.credential })).status).toBe(200);
+});
+
 describe('a token signed by the key of a node', () => {
   const register = (token: string) => send('registerNode', token);
   const nowMs = (): number => world.clock.wallMs();
