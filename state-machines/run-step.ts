@@ -1,17 +1,26 @@
 import { BEGIN, beforeStep, FAIL, ROLL_BACK } from '../shared/domain/operation.ts';
 import type { BeforeStep } from '../shared/domain/operation.ts';
+import type { Json } from '../shared/domain/records.ts';
 import { assertNever, Bug } from '../shared/domain/result.ts';
 import type { Deps, Stored } from '../shared/ports.ts';
 import { startExecution } from '../shared/usecases/start-operation.ts';
-import { DONE, endWait, executionOf, loadOperation, saveOperation } from './step.ts';
+import { stepFailure } from './step-failure.ts';
+import { DONE, endWait, executionOf, failedOf, loadOperation, saveOperation } from './step.ts';
 import type { OperationMachine, StepFunction, StepInput, StepResult } from './step.ts';
 
 /**
  * One step of a machine, with what holds at every boundary (ADR 0006): an operation that has ended, was taken over by a later
- * execution, is to be paused or cancelled, or has used up its execution's share of events does not run the step.
+ * execution, is to be paused or cancelled, or has used up its execution's share of events does not run the step. `caught`: the state of
+ * the execution, of the steps that follow a failure.
  */
-export async function runStep(deps: Deps, machine: OperationMachine, input: StepInput): Promise<StepResult> {
-  const stored = await loadOperation(deps, input.operationId);
+export async function runStep(
+  deps: Deps,
+  machine: OperationMachine,
+  task: StepInput,
+  caught: Json = null,
+): Promise<StepResult> {
+  const stored = await loadOperation(deps, task.operationId);
+  const input = { ...task, failure: stepFailure(caught, stored.value, machine) };
   const before = beforeStep(stored.value, input.step, executionOf(input.executionArn), deps.clock.wallMs());
   const instead = await obey(deps, machine, stored, before, input);
   if (instead !== null) return endWait(deps, input, instead);
@@ -46,12 +55,12 @@ async function obey(
     case 'UNDO':
       await saveOperation(deps, stored, before.next, { name: 'cancel', detail: `before ${input.step}` });
       return { next: ROLL_BACK };
-    case 'RUN_UNDOING':
-      await saveOperation(deps, stored, before.next, {
-        name: 'undo',
-        detail: before.next.error?.code ?? 'STEP_FAILED',
-      });
+    case 'RUN_UNDOING': {
+      const error = before.next.error ?? failedOf(input);
+      const detail = error === null ? 'STEP_FAILED' : error.step === undefined ? error.code : error.message;
+      await saveOperation(deps, stored, { ...before.next, error }, { name: 'undo', detail });
       return null;
+    }
     case 'CONTINUE': {
       const saved = await saveOperation(deps, stored, before.next, {
         name: 'continue',

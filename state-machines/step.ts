@@ -18,6 +18,14 @@ export interface StepInput {
   readonly taskToken: string | null;
   /** ARN of the execution that runs the step; null when a step is called by hand. */
   readonly executionArn: string | null;
+  /** Of `roll-back` and `fail`: what the execution gave up on; null or missing if nothing failed, or nobody told. */
+  readonly failure?: StepFailure | null;
+}
+
+/** A step that kept failing, and why. */
+export interface StepFailure {
+  readonly step: string;
+  readonly reason: string;
 }
 
 export interface StepResult {
@@ -88,10 +96,11 @@ export async function saveOperation(
   also: Partial<Change> = {},
 ): Promise<Stored<'operation'>> {
   const nowMs = deps.clock.wallMs();
+  const next: OperationRecord = { ...stored.value, runSteps: stored.value.runSteps + 1, ...patch };
   const value: OperationRecord = {
-    ...stored.value,
-    runSteps: stored.value.runSteps + 1,
-    ...patch,
+    ...next,
+    // What a step failed with is no error of an operation that went on, since it could not be undone, and came through.
+    error: next.status === 'SUCCEEDED' && next.error?.step !== undefined ? null : next.error,
     updatedAtMs: nowMs,
     steps: [...stored.value.steps, { name: entry.name, atMs: nowMs, detail: entry.detail }].slice(-STEPS_KEPT_MAX),
   };
@@ -159,20 +168,40 @@ export function textOf(fields: { readonly [key: string]: Json }, name: string): 
 export interface StepError {
   readonly code: string;
   readonly message: string;
+  /** The step that failed. */
+  readonly step?: string;
+}
+
+/** Where nobody told which step it was: an execution of an earlier release, or one that was ended by hand. */
+const UNNAMED = 'A step kept failing or timed out; the execution history names it.';
+
+/** What stands after a failure, `end`, behind what failed. A more telling code than STEP_FAILED stays. */
+function withFailure(end: StepError, failed: StepError | null): StepError {
+  if (failed?.step === undefined)
+    return end.code === 'STEP_FAILED' ? { ...end, message: `${UNNAMED} ${end.message}` } : end;
+  return { ...end, step: failed.step, message: `${failed.message} ${end.message}` };
+}
+
+/** The failure before a `roll-back` or `fail`, as an operation's error until the end says what stands; null if there was none. */
+export function failedOf({ failure = null }: StepInput): StepError | null {
+  if (failure === null) return null;
+  const { step, reason } = failure;
+  return { code: 'STEP_FAILED', message: `Step ${step} kept failing: ${reason}.`, step };
 }
 
 /**
  * The last save of a `roll-back` step: everything is as it was before. CANCELLED if a cancel was the reason, else FAILED with the error that
- * was noted when the undoing began, or `fallback`.
+ * was noted when the undoing began. `end`: what to say behind a step's failure.
  */
 export function endRolledBack(
   deps: Deps,
   operation: Stored<'operation'>,
-  fallback: StepError,
+  end: StepError,
   also: Partial<Change> = {},
 ): Promise<Stored<'operation'>> {
   const { error } = operation.value;
   const cancelled = error?.code === CANCEL_REQUESTED.code;
+  const reason = error === null || error.step !== undefined ? withFailure(end, error) : error;
   return saveOperation(
     deps,
     operation,
@@ -180,9 +209,9 @@ export function endRolledBack(
       status: cancelled ? 'CANCELLED' : 'FAILED',
       outcome: 'ROLLED_BACK',
       waitingOn: null,
-      error: cancelled ? null : (error ?? fallback),
+      error: cancelled ? null : reason,
     },
-    { name: 'roll-back', detail: cancelled ? 'cancelled' : (error ?? fallback).code },
+    { name: 'roll-back', detail: cancelled ? 'cancelled' : reason.code },
     also,
   );
 }
@@ -193,10 +222,13 @@ export const failWith =
   async (deps, input) => {
     const operation = await loadOperation(deps, input.operationId);
     if (hasEnded(operation.value)) return DONE;
+    const ended = withFailure(error, failedOf(input));
+    const why = operation.value.error;
+    const message = why === null ? ended.message : `${ended.message} It was being undone: ${why.message}`;
     await saveOperation(
       deps,
       operation,
-      { status: 'FAILED', waitingOn: null, error },
+      { status: 'FAILED', waitingOn: null, error: { ...ended, message } },
       { name: 'fail', detail: error.code },
     );
     return DONE;

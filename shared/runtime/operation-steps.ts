@@ -14,6 +14,7 @@ import * as rebalance from '../../state-machines/rebalance/steps.ts';
 import * as repairShards from '../../state-machines/repair-shards/steps.ts';
 import { runStep } from '../../state-machines/run-step.ts';
 import { wireAnswer } from '../../state-machines/step.ts';
+import { StepThrew } from '../../state-machines/step-failure.ts';
 import type { RuntimeSource } from './runtime.ts';
 
 /** The map from operation type to its machine, and the handler behind every Task of every state machine. */
@@ -35,6 +36,8 @@ const taskSchema = z.strictObject({
   step: z.string().min(1),
   task_token: z.string().min(1).optional(),
   execution_arn: z.string().min(1).optional(),
+  /** Of the steps that follow a failure: the execution's state, whatever it holds. */
+  caught: z.json().optional(),
 });
 export type TaskInput = z.input<typeof taskSchema>;
 export type OperationStepHandler = (task: unknown) => Promise<{ next: string; wait_seconds: number }>;
@@ -46,7 +49,7 @@ export const stepTags = (type: OperationType): readonly string[] => [BEGIN, ...O
 export function operationStepHandler(source: RuntimeSource): OperationStepHandler {
   return async (task) => {
     const { deps } = await source();
-    const { operation_id, step, task_token, execution_arn } = taskSchema.parse(task);
+    const { operation_id, step, task_token, execution_arn, caught = null } = taskSchema.parse(task);
     const id = operationId(operation_id);
     const stored = await deps.records.get('operation', { operationId: id });
     if (stored === null) throw new Bug(`operation ${operation_id} does not exist`);
@@ -54,18 +57,14 @@ export function operationStepHandler(source: RuntimeSource): OperationStepHandle
     const about = { operation_id, type: stored.value.type, step };
     const durationMs = (): number => Math.round(deps.clock.monotonicMs() - startedMs);
     try {
-      const answer = await runStep(deps, machines[stored.value.type], {
-        operationId: id,
-        step,
-        taskToken: task_token ?? null,
-        executionArn: execution_arn ?? null,
-      });
+      const input = { operationId: id, step, taskToken: task_token ?? null, executionArn: execution_arn ?? null };
+      const answer = await runStep(deps, machines[stored.value.type], input, caught);
       deps.log.info('operation-step', { ...about, next: answer.next, duration_ms: durationMs() });
       return wireAnswer(answer);
     } catch (error) {
       // The state machine repeats the step, so its history alone would name the reason, and the runner on one machine keeps none.
       deps.log.warn('operation-step-failed', { ...about, error, duration_ms: durationMs() });
-      throw error;
+      throw new StepThrew(step, error);
     }
   };
 }

@@ -243,8 +243,7 @@ const rollBack: StepFunction = async (deps, input) => {
     work.operation,
     {
       code: 'STEP_FAILED',
-      message:
-        'A step kept failing or timed out; the execution history names it. Nothing is left of the table: redrive the operation, or create the table again.',
+      message: 'Nothing is left of the table: redrive the operation, or create the table again.',
     },
     work.table === null
       ? {}

@@ -174,8 +174,7 @@ const rollBack: StepFunction = async (deps, input) => {
 
 const UNFINISHED = {
   code: 'STEP_FAILED',
-  message:
-    'A step kept failing or timed out; the execution history names it. Redrive the operation, or delete the table again.',
+  message: 'Redrive the operation, or delete the table again.',
 };
 
 /** A deletion that can't finish ends FAILED with its reason; the table stays DELETING, and a redrive or another deletion goes on from there. */

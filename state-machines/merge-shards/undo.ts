@@ -36,7 +36,7 @@ export const rollBack: StepFunction = async (deps, input) => {
         }
       : {
           code: 'STEP_FAILED',
-          message: `${shards} could not be merged: a step kept failing, and the execution's history names it. Both serve on.`,
+          message: `${shards} were not merged. Both serve on.`,
         },
   );
   return DONE;

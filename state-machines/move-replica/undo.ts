@@ -21,8 +21,7 @@ const UNDO_WAIT_MS = 120_000;
 
 export const UNFINISHED: StepError = {
   code: 'STEP_FAILED',
-  message:
-    'A step kept failing or timed out; the execution history names it. The shard serves with the replicas that it lists.',
+  message: 'The shard serves with the replicas that it lists.',
 };
 const UNREACHABLE: StepError = {
   code: 'TARGET_UNREACHABLE',

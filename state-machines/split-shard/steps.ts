@@ -268,7 +268,7 @@ const rollBack: StepFunction = async (deps, input) => {
     await deps.commands.send(shard.replicas.map((member) => draft('apply_descriptor', shard, member)));
   await endRolledBack(deps, work.operation, {
     code: 'STEP_FAILED',
-    message: `Shard ${work.shardId} could not be split: a step kept failing, and the execution's history names it. The shard is as it was.`,
+    message: `Shard ${work.shardId} was not split, and is as it was.`,
   });
   return DONE;
 };

@@ -90,6 +90,9 @@ describe.each(stateMachines.map(({ type, folder }) => ({ type, definition: read(
         'operation_id.$': '$.operation_id',
         'execution_arn.$': '$$.Execution.Id',
       });
+      // What the undoing and the end tell of the failure comes with the execution's state.
+      expect(state.Parameters?.Payload['caught.$']).toBe([ROLL_BACK, FAIL].includes(stepOf(state)) ? '$' : undefined);
+      expect(state.Catch?.[0]).toMatchObject({ ResultPath: '$.error' });
       expect(state.Parameters?.Payload['task_token.$']).toBe(waits(state) ? '$$.Task.Token' : undefined);
       expect(state.ResultSelector?.['next.$']).toBe(waits(state) ? '$.next' : '$.Payload.next');
       expect(state.ResultPath).toBe('$.result');

@@ -1,12 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { createAslRunner } from '../../local/asl-runner.ts';
 import type { AslRunner } from '../../local/asl-runner.ts';
+import { loadDefinitions } from '../../local/control-plane.ts';
 import { operationId } from '../../shared/domain/ids.ts';
 import { ACKNOWLEDGED } from '../../shared/domain/operation.ts';
 import type { OperationRecord } from '../../shared/domain/records.ts';
 import { operationStepHandler } from '../../shared/runtime/operation-steps.ts';
 import { fixedRuntime } from '../../shared/runtime/runtime.ts';
-import { stateMachines } from '../../state-machines/registry.ts';
 import { settled } from './environment.ts';
 import type { UseCaseWorld } from './use-case-world.ts';
 
@@ -16,14 +15,6 @@ export interface StepTask {
   readonly task_token?: string;
   readonly execution_arn?: string;
 }
-
-/** Parsed once: a runner checks each definition that it has not seen, which takes longer than most stories (`machineOf` in local/asl-runner.ts). */
-const definitions = new Map<string, unknown>(
-  stateMachines.map(({ type, folder }) => [
-    type,
-    JSON.parse(readFileSync(new URL(`../../state-machines/${folder}/${folder}.asl.json`, import.meta.url), 'utf8')),
-  ]),
-);
 
 /** Runs the operations of a use-case world by their real ASL files. `around` may repeat or fail a step. */
 export function operationsOf(
@@ -37,7 +28,7 @@ export function operationsOf(
   };
   const step = operationStepHandler(fixedRuntime({ deps: world.deps, answers: 'checked' }));
   const runner = createAslRunner({
-    definitions,
+    definitions: loadDefinitions(),
     random: world.random,
     log: world.log,
     step: (raw) => {

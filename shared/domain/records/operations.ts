@@ -49,7 +49,10 @@ export interface OperationRecord {
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
   readonly executionArn: string | null;
-  readonly error: { readonly code: string; readonly message: string } | null;
+  /** When a pause ends by itself, wall clock; null: nobody paused it. Missing in records of earlier releases. */
+  readonly pausedUntilMs?: number | null;
+  /** `step`: the step that kept failing, where one did. */
+  readonly error: { readonly code: string; readonly message: string; readonly step?: string } | null;
 }
 
 /** An operation that has not ended; written and deleted with its record, so that whoever resumes operations finds them. */

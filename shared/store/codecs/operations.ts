@@ -27,7 +27,8 @@ export const operation = z.object({
   createdAtMs: wallMs,
   updatedAtMs: wallMs,
   executionArn: text.nullable(),
-  error: z.object({ code: text, message: text }).nullable(),
+  pausedUntilMs: wallMs.nullable().exactOptional(),
+  error: z.object({ code: text, message: text, step: text.exactOptional() }).nullable(),
 });
 
 export const openOperation = z.object({ operationId: id<OperationId>() });
