@@ -38,6 +38,10 @@ export const limitOption = (): Option =>
 export const secondsOption = (flags: string, description: string, seconds: number): Option =>
   new Option(flags, description).default(seconds).argParser(wholeNumber(1, 86_400));
 
+/** The same without a default: left out, the control plane's applies. Its bounds are the call's. */
+export const optionalSecondsOption = (flags: string, description: string, min: number, max: number): Option =>
+  new Option(flags, description).argParser(wholeNumber(min, max));
+
 /** Runs shardctl with `args` (without the program's name) and answers its exit code. Never throws for a refused command. */
 export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
   // Known before the arguments are parsed, so that a usage error is JSON too.

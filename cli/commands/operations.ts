@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import type * as z from 'zod';
 import type { operationSchema } from '../../shared/contracts/api/operations.ts';
-import { operationCalls } from '../../shared/contracts/api/operations.ts';
+import { operationCalls, PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN } from '../../shared/contracts/api/operations.ts';
 import type { Context } from '../context.ts';
 import { CliError, EXIT } from '../exit.ts';
 import type { Run } from '../program.ts';
-import { limitOption, secondsOption } from '../program.ts';
+import { limitOption, optionalSecondsOption, secondsOption } from '../program.ts';
 import type { Cell } from '../output.ts';
 import { collect, printFields, printJson, printTable, tellMore } from '../output.ts';
 
@@ -20,6 +20,14 @@ const SAME_LINE = '\r\u001b[K';
 export interface WatchOptions {
   readonly watch?: boolean;
   readonly waitSeconds: number;
+}
+
+interface ListOptions {
+  readonly limit: number;
+  readonly status?: string;
+  readonly type?: string;
+  readonly parent?: string;
+  readonly resource?: string;
 }
 
 /** `--watch` and its bound, for every command that starts an operation. */
@@ -46,14 +54,21 @@ export function addOperationCommands(program: Command, run: Run): void {
     .option('--status <status>', 'PENDING, RUNNING, PAUSED, SUCCEEDED, FAILED or CANCELLED')
     .option('--type <type>', 'for example create-table')
     .option('--parent <operation>', 'the parts of this operation')
+    .option('--resource <id>', 'those about this node, shard or table')
     .addOption(limitOption())
     .action(
-      run(async (context, options: { limit: number; status?: string; type?: string; parent?: string }) => {
+      run(async (context, options: ListOptions) => {
         const pages = context.pages(async (page) => {
           const answer = await context.call(operationCalls.listOperations.response, {
             method: 'GET',
             path: '/operations',
-            query: { ...page, status: options.status, type: options.type, parent_id: options.parent },
+            query: {
+              ...page,
+              status: options.status,
+              type: options.type,
+              parent_id: options.parent,
+              resource: options.resource,
+            },
           });
           return { items: answer.operations, next_cursor: answer.next_cursor };
         }, options.limit);
@@ -75,7 +90,7 @@ export function addOperationCommands(program: Command, run: Run): void {
         tellMore(context, end);
       }),
     );
-  withWatch(operations.command('get <operation>').description('show one operation')).action(
+  withWatch(operations.command('get <operation>').alias('show').description('show one operation')).action(
     run(async (context, options: WatchOptions, id: string) => {
       if (options.watch === true) await waitForOperation(context, id, options.waitSeconds);
       else printOperation(context, await getOperation(context, id));
@@ -106,11 +121,22 @@ export function addOperationCommands(program: Command, run: Run): void {
       }),
     );
   for (const [name, description] of Object.entries(CONTROLS)) {
-    withWatch(operations.command(`${name} <operation>`).description(description)).action(
-      run(async (context, options: WatchOptions, id: string) => {
+    const command = withWatch(operations.command(`${name} <operation>`).description(description));
+    if (name === 'pause')
+      command.addOption(
+        optionalSecondsOption(
+          '--for-seconds <seconds>',
+          'then it goes on by itself (default: a day)',
+          PAUSE_SECONDS_MIN,
+          PAUSE_SECONDS_MAX,
+        ),
+      );
+    command.action(
+      run(async (context, options: WatchOptions & { readonly forSeconds?: number }, id: string) => {
         const answer = await context.call(operationCalls.getOperation.response, {
           method: 'POST',
           path: `${pathOf(id)}/${name}`,
+          ...(options.forSeconds === undefined ? {} : { body: { seconds: options.forSeconds } }),
           idempotencyKey: context.newIdempotencyKey(),
         });
         if (options.watch === true) await waitForOperation(context, id, options.waitSeconds, CALM[name] ?? []);
@@ -121,7 +147,7 @@ export function addOperationCommands(program: Command, run: Run): void {
 }
 
 const CONTROLS: Readonly<Record<string, string>> = {
-  pause: 'stop it at the next boundary of a step',
+  pause: 'stop it at the next boundary of a step, for a time',
   resume: 'let a paused one go on',
   cancel: 'undo it and end it; refused once it can no longer be undone',
   redrive: 'let a failed one go on from what stands; one that was rolled back starts anew',
@@ -214,9 +240,11 @@ function printOperation(context: Context, operation: Operation): void {
     last_step: lastStep(operation),
     execution: operation.run,
     parent_id: operation.parent_id,
+    about: operation.resources?.join(', ') ?? null,
     created_by: operation.created_by,
     created_at: operation.created_at,
     updated_at: operation.updated_at,
+    failed_step: operation.error?.step ?? null,
     error: operation.error === null ? null : `${operation.error.code}: ${operation.error.message}`,
   });
 }

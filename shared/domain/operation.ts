@@ -63,21 +63,38 @@ type Decided = Result<Controlled, ControlRefusal>;
 
 const unchanged: Decided = ok({ next: null, start: false });
 
-/** It stops at the next boundary of a step; a step that waits for nodes is waited for. */
-export function decidePause(operation: OperationRecord): Decided {
+/**
+ * A paused operation holds its shards: no split, move or repair of them. So a pause ends by itself, by default after a day: longer than whoever paused
+ * it looks away, shorter than a cluster should do without repairs of those shards.
+ */
+export const PAUSE_MS_DEFAULT = 24 * 3_600_000;
+/** A week: what shall rest longer is cancelled and asked for again. */
+export const PAUSE_MS_MAX = 7 * 24 * 3_600_000;
+
+/**
+ * It stops at the next boundary of a step; a step that waits for nodes is waited for. Of one that is paused already the end is moved, if one is
+ * given. `untilMs`: wall clock, null: the default from now on.
+ */
+export function decidePause(operation: OperationRecord, untilMs: number | null, nowMs: number): Decided {
   if (hasEnded(operation)) return err({ code: 'OPERATION_ENDED' });
   // A cancel that was accepted is carried out: pausing must not take it back. Undoing can be paused.
   if (operation.control === 'CANCEL' && !operation.undoing) return err({ code: 'NOT_CANCELLABLE' });
-  if (operation.control === 'PAUSE') return unchanged;
-  return ok({ next: { ...operation, control: 'PAUSE' }, start: false });
+  if (operation.control === 'PAUSE' && untilMs === null) return unchanged;
+  const pausedUntilMs = untilMs ?? nowMs + PAUSE_MS_DEFAULT;
+  return ok({ next: { ...operation, control: 'PAUSE', pausedUntilMs }, start: false });
 }
+
+/** When a pause ends by itself, wall clock; of one that an earlier release noted, a default pause after it came to rest. */
+export const pauseEndMs = ({ pausedUntilMs, updatedAtMs }: OperationRecord): number =>
+  pausedUntilMs ?? updatedAtMs + PAUSE_MS_DEFAULT;
 
 /** A paused one goes on in a new execution; one that was only asked to pause goes on in its present one. */
 export function decideResume(operation: OperationRecord): Decided {
   if (hasEnded(operation)) return err({ code: 'OPERATION_ENDED' });
-  if (operation.status === 'PAUSED') return ok({ next: { ...nextRun(operation), control: 'RUN' }, start: true });
+  const runs = { control: 'RUN', pausedUntilMs: null } as const;
+  if (operation.status === 'PAUSED') return ok({ next: { ...nextRun(operation), ...runs }, start: true });
   if (operation.control !== 'PAUSE') return err({ code: 'NOT_PAUSED' });
-  return ok({ next: { ...operation, control: 'RUN' }, start: false });
+  return ok({ next: { ...operation, ...runs }, start: false });
 }
 
 /** Accepted as long as everything can be undone; then it is obeyed in any case: the commit that can't be undone meets the raised revision. */
@@ -86,7 +103,8 @@ export function decideCancel(operation: OperationRecord): Decided {
   if (hasEnded(operation)) return err({ code: 'OPERATION_ENDED' });
   if (!operation.cancellable) return err({ code: 'NOT_CANCELLABLE' });
   const paused = operation.status === 'PAUSED';
-  return ok({ next: { ...(paused ? nextRun(operation) : operation), control: 'CANCEL' }, start: paused });
+  const next = paused ? nextRun(operation) : operation;
+  return ok({ next: { ...next, control: 'CANCEL', pausedUntilMs: null }, start: paused });
 }
 
 /**
@@ -95,7 +113,13 @@ export function decideCancel(operation: OperationRecord): Decided {
  */
 export function decideRedrive(operation: OperationRecord): Decided {
   if (operation.status !== 'FAILED') return err({ code: 'NOT_FAILED' });
-  const again: OperationRecord = { ...nextRun(operation), control: 'RUN', error: null, outcome: null };
+  const again: OperationRecord = {
+    ...nextRun(operation),
+    control: 'RUN',
+    pausedUntilMs: null,
+    error: null,
+    outcome: null,
+  };
   if (operation.outcome !== 'ROLLED_BACK') return ok({ next: again, start: true });
   const { total, unit } = operation.progress;
   const fresh = { ...again, state: {}, undoing: false, cancellable: true, progress: { done: 0, total, unit } };

@@ -2,8 +2,17 @@ import { LIST_LIMIT_DEFAULT, toTimestamp } from '../contracts/primitives.ts';
 import { conflict, notFound } from '../domain/faults.ts';
 import type { Fault } from '../domain/faults.ts';
 import { operationId } from '../domain/ids.ts';
-import { decideCancel, decidePause, decideRedrive, decideResume, etaSeconds, partsOf } from '../domain/operation.ts';
+import {
+  decideCancel,
+  decidePause,
+  decideRedrive,
+  decideResume,
+  etaSeconds,
+  partsOf,
+  pauseEndMs,
+} from '../domain/operation.ts';
 import type { Controlled, ControlRefusal } from '../domain/operation.ts';
+import { resourcesOf } from '../domain/operation-resources.ts';
 import type { OperationPart, OperationRecord } from '../domain/records.ts';
 import { assertNever, err, ok } from '../domain/result.ts';
 import type { Result } from '../domain/result.ts';
@@ -15,7 +24,10 @@ import type { UseCase } from './types.ts';
 
 /** Operations as a resource: shown, listed, and controlled from outside (DESIGN section 7). */
 
-/** Pages of the store that one page of a filtered list may read: a filter that matches little answers a short page and a cursor. */
+/**
+ * Pages of the store that one page of a filtered list may read: with the default limit it looks at the newest 1,000 operations. A filter that
+ * matches little answers a short page, or an empty one, and a cursor that goes on with older ones.
+ */
 const FILTER_PAGES_MAX = 10;
 /** Attempts of one request against the operation's own saves: each loss means that a step got through. */
 const ATTEMPTS_MAX = 8;
@@ -30,11 +42,13 @@ export function shownOperation(operation: OperationRecord) {
     outcome: operation.outcome,
     progress: operation.progress,
     eta_seconds: etaSeconds(operation),
-    waiting_on: operation.waitingOn,
+    waiting_on: waitingOn(operation),
+    paused_until: operation.control === 'PAUSE' ? toTimestamp(pauseEndMs(operation)) : null,
     plan: operation.plan,
     control: operation.control,
     run: operation.run,
     parent_id: operation.parentId,
+    resources: [...resourcesOf(operation)],
     cancellable: operation.cancellable,
     steps: operation.steps.map((step) => ({ name: step.name, at: toTimestamp(step.atMs), detail: step.detail })),
     created_by: operation.createdBy,
@@ -43,6 +57,12 @@ export function shownOperation(operation: OperationRecord) {
     execution_arn: operation.executionArn,
     error: operation.error,
   };
+}
+
+/** A paused operation waits for whoever paused it, or for the end of its pause. */
+function waitingOn(operation: OperationRecord): string | null {
+  if (operation.status !== 'PAUSED') return operation.waitingOn;
+  return `it is paused: resume or cancel it, or it goes on by itself at ${toTimestamp(pauseEndMs(operation))}`;
 }
 
 export const getOperation: UseCase<'getOperation'> = async (deps, _principal, { params }) => {
@@ -71,7 +91,8 @@ export const listOperations: UseCase<'listOperations'> = async (deps, _principal
         .map((stored) => stored.value)
         .filter((operation) => query.status === undefined || operation.status === query.status)
         .filter((operation) => query.type === undefined || operation.type === query.type)
-        .filter((operation) => query.parent_id === undefined || operation.parentId === query.parent_id),
+        .filter((operation) => query.parent_id === undefined || operation.parentId === query.parent_id)
+        .filter((operation) => query.resource === undefined || resourcesOf(operation).includes(query.resource)),
     );
     next = answer.next;
     if (next === null || operations.length >= limit) break;
@@ -102,8 +123,13 @@ const shownPart = (part: OperationPart) => ({
   updated_at: toTimestamp(part.updatedAtMs),
 });
 
-export const pauseOperation: UseCase<'pauseOperation'> = (deps, principal, { params }) =>
-  control(deps, principal, params.operation_id, 'OPERATION_PAUSED', decidePause);
+export const pauseOperation: UseCase<'pauseOperation'> = (deps, principal, { params, body }) => {
+  const nowMs = deps.clock.wallMs();
+  const untilMs = body?.seconds === undefined ? null : nowMs + body.seconds * 1000;
+  return control(deps, principal, params.operation_id, 'OPERATION_PAUSED', (operation) =>
+    decidePause(operation, untilMs, nowMs),
+  );
+};
 
 export const resumeOperation: UseCase<'resumeOperation'> = (deps, principal, { params }) =>
   control(deps, principal, params.operation_id, 'OPERATION_RESUMED', decideResume);

@@ -219,6 +219,32 @@ describe('operations', () => {
     expect(line.out).toBe(lines.out);
   });
 
+  test('a pause takes a time, within bounds', async () => {
+    cli.reply = () => ({ status: 200, body: operation('PAUSED') });
+    expect((await cli.run(['operations', 'pause', 'op-1', '--for-seconds', '3600'])).code).toBe(0);
+    expect(cli.received[0]).toMatchObject({ path: '/operations/op-1/pause', body: { seconds: 3600 } });
+    expect((await cli.run(['operations', 'pause', 'op-1', '--for-seconds', '5'])).code).toBe(2);
+  });
+
+  test('list asks for those about a resource', async () => {
+    cli.reply = () => ({ status: 200, body: { operations: [operation('RUNNING')], next_cursor: null } });
+    expect((await cli.run(['operations', 'list', '--resource', 'node-101', '--type', 'drain-node'])).code).toBe(0);
+    expect([...(cli.received[0]?.query ?? [])]).toEqual(
+      expect.arrayContaining([
+        ['resource', 'node-101'],
+        ['type', 'drain-node'],
+      ]),
+    );
+  });
+
+  test('show names the step that failed, and why', async () => {
+    const error = { code: 'STEP_FAILED', message: 'Step plan kept failing: no quorum. Redrive it.', step: 'plan' };
+    cli.reply = () => ({ status: 200, body: { ...operation('FAILED'), error } });
+    const result = await cli.run(['operations', 'show', 'op-1']);
+    expect(result.out).toMatch(/failed_step\s+plan\n/);
+    expect(result.out).toMatch(/error\s+STEP_FAILED: Step plan kept failing: no quorum. Redrive it.\n/);
+  });
+
   test('parts, with what became of each', async () => {
     const part = { number: 0, value: { shard: 's' }, status: 'SKIPPED', child_id: null, reason: 'SHARD_BUSY' };
     cli.reply = () => ({

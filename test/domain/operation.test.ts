@@ -5,6 +5,8 @@ import {
   childOperationId,
   decideCancel,
   decidePause,
+  PAUSE_MS_DEFAULT,
+  pauseEndMs,
   decideRedrive,
   decideResume,
   etaSeconds,
@@ -55,7 +57,9 @@ const told = (decided: Result<Controlled, ControlRefusal>): string => {
   return `${next.status} ${next.control} run ${next.run}${start ? ', start' : ''}`;
 };
 
-const decisions = { pause: decidePause, resume: decideResume, cancel: decideCancel, redrive: decideRedrive };
+const NOW_MS = 50_000;
+const pause = (operation: OperationRecord, untilMs: number | null = null) => decidePause(operation, untilMs, NOW_MS);
+const decisions = { pause, resume: decideResume, cancel: decideCancel, redrive: decideRedrive };
 
 test.each<[keyof typeof decisions, string, Partial<OperationRecord>, string]>([
   ['pause', 'running', {}, 'RUNNING PAUSE run 1'],
@@ -88,6 +92,21 @@ test.each<[keyof typeof decisions, string, Partial<OperationRecord>, string]>([
   expect(told(decided)).toBe(wanted);
   if (decided.ok && decided.value.next !== null)
     expect(checkOperationTransition(before, decided.value.next)).toEqual([]);
+});
+
+test('a pause ends after a day, or when it is said; saying it again moves the end, and leaving it out does not', () => {
+  const first = pause(operation({}));
+  expect(first).toMatchObject({ ok: true, value: { next: { pausedUntilMs: NOW_MS + PAUSE_MS_DEFAULT } } });
+  const later = pause(operation({ ...paused, pausedUntilMs: 60_000 }), 90_000);
+  expect(later).toMatchObject({ ok: true, value: { next: { status: 'PAUSED', pausedUntilMs: 90_000 }, start: false } });
+  expect(pause(operation({ ...paused, pausedUntilMs: 60_000 }))).toMatchObject({ ok: true, value: { next: null } });
+  for (const decide of [decideResume, decideCancel])
+    expect(decide(operation({ ...paused, pausedUntilMs: 60_000 }))).toMatchObject({
+      ok: true,
+      value: { next: { pausedUntilMs: null } },
+    });
+  // Of an earlier release: the record does not say.
+  expect(pauseEndMs(operation({ ...paused, updatedAtMs: 7 }))).toBe(7 + PAUSE_MS_DEFAULT);
 });
 
 test.each<[string, Partial<OperationRecord>, Partial<OperationRecord>]>([

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { PAUSE_MS_MAX } from '../../domain/operation.ts';
 import { OPERATION_TYPES } from '../../domain/records.ts';
 import { counterSchema, jsonSchema, pageAnswer, pageQuery, systemIdSchema, timestampSchema } from '../primitives.ts';
 import type { Call } from './call.ts';
@@ -14,19 +15,24 @@ export const operationSchema = z.object({
   progress: z.object({ done: counterSchema, total: counterSchema, unit: z.string() }),
   eta_seconds: z.number().nullable(),
   waiting_on: z.string().nullable(),
+  /** When a pause that was asked for ends by itself; null: it is not to pause. */
+  paused_until: timestampSchema.nullable().optional(),
   plan: jsonSchema,
   /** What was asked of it: it obeys at the next boundary of a step. */
   control: z.enum(['RUN', 'PAUSE', 'CANCEL']),
   /** Number of its execution. */
   run: counterSchema,
   parent_id: systemIdSchema.nullable(),
+  /** Nodes, shards and tables that the request named; none: the whole cluster. */
+  resources: z.array(z.string()).optional(),
   cancellable: z.boolean(),
   steps: z.array(z.object({ name: z.string(), at: timestampSchema, detail: z.string() })),
   created_by: z.string(),
   created_at: timestampSchema,
   updated_at: timestampSchema,
   execution_arn: z.string().nullable(),
-  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  /** `step`: the step that kept failing, where one did. */
+  error: z.object({ code: z.string(), message: z.string(), step: z.string().optional() }).nullable(),
 });
 
 export const operationPartSchema = z.object({
@@ -37,6 +43,10 @@ export const operationPartSchema = z.object({
   reason: z.string().nullable(),
   updated_at: timestampSchema,
 });
+
+/** Shorter than a minute a pause would be over before the step that it waits for. */
+export const PAUSE_SECONDS_MIN = 60;
+export const PAUSE_SECONDS_MAX = PAUSE_MS_MAX / 1000;
 
 const operationParams = z.strictObject({ operation_id: systemIdSchema });
 
@@ -66,6 +76,8 @@ export const operationCalls = {
       type: operationTypeSchema.optional(),
       /** Parts of this operation that are operations themselves. */
       parent_id: systemIdSchema.optional(),
+      /** About this node, shard or table: the id of one, or a table's name. */
+      resource: systemIdSchema.optional(),
     }),
     response: z.object({ operations: z.array(operationSchema), ...pageAnswer }),
   },
@@ -88,7 +100,14 @@ export const operationCalls = {
     query: z.strictObject(pageQuery),
     response: z.object({ parts: z.array(operationPartSchema), ...pageAnswer }),
   },
-  pauseOperation: control('/operations/{operation_id}/pause', 'Stop an operation at the next boundary of a step'),
+  pauseOperation: {
+    ...control(
+      '/operations/{operation_id}/pause',
+      'Stop an operation at the next boundary of a step, for a time; of one that is paused, set when it goes on by itself',
+    ),
+    /** Missing: a day, and a pause that is on stays as it is. */
+    body: z.strictObject({ seconds: z.int().min(PAUSE_SECONDS_MIN).max(PAUSE_SECONDS_MAX).optional() }).optional(),
+  },
   resumeOperation: control('/operations/{operation_id}/resume', 'Let a paused operation go on'),
   cancelOperation: control(
     '/operations/{operation_id}/cancel',
