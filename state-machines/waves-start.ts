@@ -244,14 +244,37 @@ const LIMITS: Readonly<Record<BudgetRefusal | 'PACE', string>> = {
   PACE: 'the pace of moves_per_hour',
 };
 
-/** What runs, and what is kept for another try, in words. */
-function underWay(state: WaveState): string | null {
+/** Reasons told one by one in `waiting_on`; more of them would say no more. */
+const REASONS_TOLD_MAX = 3;
+
+/** What an operator can do about a part that finds no node; what is not here passes by itself. */
+const ADVICE: Readonly<Record<string, string>> = {
+  HOLDS_REPLICA: 'every other node holds a copy already: add a node, or lower the replication factor',
+  NODE_UNHEALTHY: 'the nodes that could take it are down: bring one back, or add one',
+  NODE_DECOMMISSIONING: 'the nodes that could take it are leaving: add one, or cancel a decommission',
+  NODE_DRAINING: 'the nodes that could take it are being drained: add one, or cancel a drain',
+  NODE_MAINTENANCE: 'the nodes that could take it are under maintenance: wait for its end, or end it',
+  NODE_CORDONED: 'the nodes that could take it are cordoned: uncordon one, or add one',
+  LABEL_RULE: "no other node has the labels of the table's placement rule: label one, or change the rule",
+  ZONE_RULE: 'it would share a zone with another copy: add a node in a zone of its own',
+  NO_CAPACITY: 'the disks of the nodes that could take it are full: add a node, or space',
+  NODE_FULL: 'the disks of the nodes that could take it are full: add a node, or space',
+  TOO_FEW_REPLICAS: 'the shard has too few copies in sync: bring the nodes of the others back',
+  NOT_ENOUGH_IN_SYNC: 'the shard has too few copies in sync: bring the nodes of the others back',
+};
+
+/** What runs, and what is kept for another try: why, how often, and what to do about it. */
+function underWay({ running, waiting }: WaveState): string | null {
   const parts: string[] = [];
-  if (state.running.length > 0) parts.push(`${state.running.length} under way`);
-  const [first] = state.waiting;
-  if (first !== undefined)
-    parts.push(
-      `${state.waiting.length} can't start yet (shard ${first.shardId}: ${first.reason}), they are tried again`,
-    );
+  if (running.length > 0) parts.push(`${running.length} under way`);
+  const counts = new Map<string, { count: number; shardId: ShardId }>();
+  for (const { reason, shardId } of waiting)
+    counts.set(reason, { shardId, count: (counts.get(reason)?.count ?? 0) + 1 });
+  const told = [...counts].sort(([a, m], [b, n]) => n.count - m.count || (a < b ? -1 : 1)).slice(0, REASONS_TOLD_MAX);
+  for (const [reason, { count, shardId }] of told) {
+    const advice = ADVICE[reason] ?? 'it passes by itself';
+    parts.push(`${count} can't start: ${reason} (shard ${shardId}; ${advice})`);
+  }
+  if (told.length > 0) parts.push(`they are tried again every ${RETRY_MS / 1000} s`);
   return parts.length === 0 ? null : parts.join('; ');
 }

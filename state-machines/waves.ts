@@ -1,4 +1,4 @@
-import { hasEnded } from '../shared/domain/operation.ts';
+import { hasEnded, ROLL_BACK } from '../shared/domain/operation.ts';
 import type { ShardId } from '../shared/domain/ids.ts';
 import type { Json, OperationRecord } from '../shared/domain/records.ts';
 import type { WaveBudget } from '../shared/domain/waves/budget.ts';
@@ -38,6 +38,8 @@ export interface WaveGoal {
   readonly unit: string;
   /** Time without a single part done after which UNTIL_REACHED gives up what is left; null: never, an operator may cancel it. */
   idleMs(operation: OperationRecord): number | null;
+  /** Time after its first look after which what it has not reached is undone, and what it fails with; left out: it goes on for ever. */
+  deadline?(operation: OperationRecord): { readonly afterMs: number; readonly error: StepError } | null;
   /** True if starts are spread over time by `moves_per_hour`. */
   readonly paced: boolean;
   readonly budget: (settings: RebalanceSettings) => WaveBudget;
@@ -69,7 +71,7 @@ const LEFT_RUNNING_MS = 3_600_000;
 
 const STOPPED: StepError = {
   code: 'STEP_FAILED',
-  message: 'A step kept failing. What its parts completed stays; redrive the operation to go on.',
+  message: 'What its parts completed stays; redrive the operation to go on.',
 };
 
 type Verdict =
@@ -79,9 +81,15 @@ type Verdict =
 /** The machine of a goal; all of them have the same steps. */
 export function waveMachine(goal: WaveGoal): OperationMachine {
   const pass = (phase: WaveState['phase'], work: typeof planPass): StepFunction =>
-    stepOf(phase, async (deps, operation, state) =>
-      keep(deps, goal, operation, await work(deps, goal, operation.value, state), phase),
-    );
+    stepOf(phase, async (deps, operation, before) => {
+      const state = { ...before, startedMs: before.startedMs ?? deps.clock.wallMs() };
+      const late = deadlinePassed(goal, operation.value, state, deps.clock.wallMs());
+      if (late !== null) {
+        await saveOperation(deps, operation, { error: late }, { name: phase, detail: late.code });
+        return { next: ROLL_BACK };
+      }
+      return keep(deps, goal, operation, await work(deps, goal, operation.value, state), phase);
+    });
   return {
     steps: {
       plan: pass('plan', planPass),
@@ -99,6 +107,13 @@ export function waveMachine(goal: WaveGoal): OperationMachine {
     resume: (operation) => waveState(operation.state).phase,
     pause: (deps, operation) => pauseParts(deps, operation, waveState(operation.state)),
   };
+}
+
+/** Why it is undone now; null as long as it has time. The last effect is waited for: whatever has come that far comes to its end. */
+function deadlinePassed(goal: WaveGoal, operation: OperationRecord, state: WaveState, nowMs: number): StepError | null {
+  const deadline = goal.deadline?.(operation) ?? null;
+  if (deadline === null || !operation.cancellable || state.startedMs === null) return null;
+  return nowMs - state.startedMs >= deadline.afterMs ? deadline.error : null;
 }
 
 type Work = (deps: Deps, operation: Stored<'operation'>, state: WaveState) => Promise<StepResult>;

@@ -1,10 +1,15 @@
 import type { Command } from 'commander';
 import type * as z from 'zod';
-import { MAINTENANCE_SECONDS_MAX, nodeCareCalls } from '../../shared/contracts/api/node-care.ts';
+import {
+  DRAIN_DEADLINE_SECONDS_MAX,
+  DRAIN_DEADLINE_SECONDS_MIN,
+  MAINTENANCE_SECONDS_MAX,
+  nodeCareCalls,
+} from '../../shared/contracts/api/node-care.ts';
 import type { DrainCheckAnswer } from '../../shared/contracts/api/node-care.ts';
 import type { Context } from '../context.ts';
 import { printFields, printTable } from '../output.ts';
-import { secondsOption } from '../program.ts';
+import { optionalSecondsOption, secondsOption } from '../program.ts';
 import type { Run } from '../program.ts';
 import { printStarted, withWatch } from './operations.ts';
 import type { WatchOptions } from './operations.ts';
@@ -14,6 +19,25 @@ import type { WatchOptions } from './operations.ts';
 const MAINTENANCE_SECONDS_DEFAULT = 600;
 
 type Drained = z.infer<typeof nodeCareCalls.drainNode.response>;
+
+interface DrainOptions extends WatchOptions {
+  readonly dryRun?: boolean;
+  readonly deadlineSeconds?: number;
+  readonly keepCordon?: boolean;
+}
+
+const deadlineOption = () =>
+  optionalSecondsOption(
+    '--deadline-seconds <seconds>',
+    'undo it if the node is not empty by then (default: it waits)',
+    DRAIN_DEADLINE_SECONDS_MIN,
+    DRAIN_DEADLINE_SECONDS_MAX,
+  );
+
+const deadlineOf = ({ deadlineSeconds, keepCordon }: DrainOptions) => ({
+  ...(deadlineSeconds === undefined ? {} : { deadline_seconds: deadlineSeconds }),
+  ...(keepCordon === true ? { on_deadline: 'keep_cordon' } : {}),
+});
 
 export function addNodeCareCommands(nodes: Command, run: Run): void {
   for (const [name, description] of [
@@ -38,13 +62,15 @@ export function addNodeCareCommands(nodes: Command, run: Run): void {
     nodes
       .command('drain <node>')
       .description('cordon a node and move everything off it')
-      .option('--dry-run', 'only check whether everything would fit elsewhere'),
+      .option('--dry-run', 'only check whether everything would fit elsewhere')
+      .addOption(deadlineOption())
+      .option('--keep-cordon', 'leave the node cordoned when the deadline has passed'),
   ).action(
-    run(async (context, options: WatchOptions & { dryRun?: boolean }, node: string) => {
+    run(async (context, options: DrainOptions, node: string) => {
       const answer = await context.call(nodeCareCalls.drainNode.response, {
         method: 'POST',
         path: `${pathOf(node)}/drain`,
-        body: options.dryRun === true ? { dry_run: true } : {},
+        body: { ...(options.dryRun === true ? { dry_run: true } : {}), ...deadlineOf(options) },
         idempotencyKey: context.newIdempotencyKey(),
       });
       await printDrain(context, options, answer);
@@ -54,13 +80,15 @@ export function addNodeCareCommands(nodes: Command, run: Run): void {
     nodes
       .command('decommission <node>')
       .description('move everything off a node, then take it out of the cluster for good')
-      .option('--dry-run', 'only check whether everything would fit elsewhere'),
+      .option('--dry-run', 'only check whether everything would fit elsewhere')
+      .addOption(deadlineOption())
+      .option('--keep-cordon', 'leave the node cordoned when the deadline has passed'),
   ).action(
-    run(async (context, options: WatchOptions & { dryRun?: boolean }, node: string) => {
+    run(async (context, options: DrainOptions, node: string) => {
       const answer = await context.call(nodeCareCalls.decommissionNode.response, {
         method: 'DELETE',
         path: pathOf(node),
-        ...(options.dryRun === true ? { query: { dry_run: 'true' } } : {}),
+        query: { ...(options.dryRun === true ? { dry_run: 'true' } : {}), ...deadlineOf(options) },
         idempotencyKey: context.newIdempotencyKey(),
       });
       await printDrain(context, options, answer);

@@ -20,6 +20,12 @@ import type { UseCase } from './types.ts';
 /** DRAIN: the node stays, cordoned. DECOMMISSION: it leaves the cluster. LEADERS: only its leaderships go. */
 export type DrainMode = 'DRAIN' | 'DECOMMISSION' | 'LEADERS';
 
+/** What a drain leaves that did not get its node empty in time: everything as before, or the node cordoned. */
+export type OnDeadline = 'PUT_BACK' | 'KEEP_CORDON';
+
+/** Null: the drain takes as long as it takes. */
+export type DrainDeadline = { readonly seconds: number; readonly then: OnDeadline } | null;
+
 export const drainSlot = (node: NodeId): string => `drain-node:${node}`;
 
 const REPLICA_PAGE = 1000;
@@ -28,18 +34,38 @@ const CHECKED_REPLICAS_MAX = 20_000;
 const OBSTACLES_SHOWN_MAX = 20;
 
 export const decommissionNode: UseCase<'decommissionNode'> = (deps, principal, { params, query }) =>
-  drain(deps, principal, nodeId(params.node_id), 'DECOMMISSION', query.dry_run === 'true');
+  drain(deps, principal, nodeId(params.node_id), {
+    mode: 'DECOMMISSION',
+    isDryRun: query.dry_run === 'true',
+    deadline: deadlineOf(query),
+  });
 
 export const drainNode: UseCase<'drainNode'> = (deps, principal, { params, body }) =>
-  drain(deps, principal, nodeId(params.node_id), 'DRAIN', body?.dry_run === true);
+  drain(deps, principal, nodeId(params.node_id), {
+    mode: 'DRAIN',
+    isDryRun: body?.dry_run === true,
+    deadline: deadlineOf(body ?? {}),
+  });
+
+const deadlineOf = (asked: {
+  readonly deadline_seconds?: number | undefined;
+  readonly on_deadline?: 'put_back' | 'keep_cordon' | undefined;
+}): DrainDeadline =>
+  asked.deadline_seconds === undefined
+    ? null
+    : { seconds: asked.deadline_seconds, then: asked.on_deadline === 'keep_cordon' ? 'KEEP_CORDON' : 'PUT_BACK' };
 
 async function drain(
   deps: Deps,
   principal: Principal,
   id: NodeId,
-  mode: 'DRAIN' | 'DECOMMISSION',
-  isDryRun: boolean,
+  wanted: {
+    readonly mode: 'DRAIN' | 'DECOMMISSION';
+    readonly isDryRun: boolean;
+    readonly deadline: DrainDeadline;
+  },
 ): ReturnType<typeof drainNode> {
+  const { mode, isDryRun, deadline } = wanted;
   const stored = await deps.records.get('node', { nodeId: id });
   if (stored === null) return err(nodeNotFound(id));
   if (stored.value.membership === 'DECOMMISSIONED') return err(nodeGone(id));
@@ -47,7 +73,7 @@ async function drain(
   const answer = { status: 'success' as const, node_id: id, check };
   if (isDryRun) return ok({ ...answer, message: inWords(id, check), operation_id: null });
   if (!check.fits) return err(blocked(id, check));
-  const started = await startDrain(deps, principal, stored, mode, check.replicas);
+  const started = await startDrain(deps, principal, stored, mode, check.replicas, deadline);
   if (!started.ok) return started;
   const message = mode === 'DRAIN' ? `Node ${id} is being drained` : `Node ${id} marked for decommission`;
   return ok({ ...answer, message, operation_id: started.value });
@@ -60,6 +86,7 @@ export async function startDrain(
   stored: Stored<'node'>,
   mode: DrainMode,
   replicas: number,
+  deadline: DrainDeadline = null,
 ): Promise<Result<OperationId, Fault>> {
   const node = stored.value;
   const slot = await freeSlot(deps, drainSlot(node.nodeId));
@@ -71,7 +98,13 @@ export async function startDrain(
     type: 'drain-node',
     operationId,
     // What a cancel puts back. A maintenance that is under way ends by itself.
-    input: { node_id: node.nodeId, mode, cordoned_before: node.cordoned, membership_before: node.membership },
+    input: {
+      node_id: node.nodeId,
+      mode,
+      cordoned_before: node.cordoned,
+      membership_before: node.membership,
+      ...(deadline === null ? {} : { deadline_seconds: deadline.seconds, on_deadline: deadline.then }),
+    },
     progress: { total: replicas, unit: mode === 'LEADERS' ? 'leaders' : 'replicas' },
     also: {
       writes: [slot.value.taking(operationId), ...(change?.writes ?? [])],

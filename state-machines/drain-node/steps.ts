@@ -10,7 +10,7 @@ import { budgetOf } from '../../shared/domain/waves/settings.ts';
 import type { Deps, Stored } from '../../shared/ports.ts';
 import { readCluster } from '../../shared/usecases/cluster-view.ts';
 import { drainedPatch, shardsOn } from '../../shared/usecases/drain-node.ts';
-import type { DrainMode } from '../../shared/usecases/drain-node.ts';
+import type { DrainMode, OnDeadline } from '../../shared/usecases/drain-node.ts';
 import { fenceNode } from '../../shared/usecases/fence-node.ts';
 import { changeNode, nodeChange } from '../../shared/usecases/node-record.ts';
 import { shardReader, snapshotOf } from '../../shared/usecases/plan-snapshot.ts';
@@ -28,10 +28,16 @@ import type { FinishResult, WaveGoal } from '../waves.ts';
 /** A leader that can't leave a node under maintenance within this time stays: its copy elsewhere is not in sync. */
 const LEADERS_IDLE_MS = 300_000;
 
+const DEADLINE_PASSED = 'DEADLINE_PASSED';
+
 interface Input {
   readonly id: NodeId;
   readonly mode: DrainMode;
   readonly before: Pick<NodeRecord, 'cordoned' | 'membership'>;
+  /** Null: it waits as long as it takes. */
+  readonly deadlineSeconds: number | null;
+  /** What a passed deadline leaves: the node as it was before, or cordoned. */
+  readonly onDeadline: OnDeadline;
 }
 
 function inputOf(operation: OperationRecord): Input {
@@ -43,6 +49,8 @@ function inputOf(operation: OperationRecord): Input {
       cordoned: fields['cordoned_before'] === true,
       membership: textOf(fields, 'membership_before') as NodeRecord['membership'],
     },
+    deadlineSeconds: typeof fields['deadline_seconds'] === 'number' ? fields['deadline_seconds'] : null,
+    onDeadline: fields['on_deadline'] === 'KEEP_CORDON' ? 'KEEP_CORDON' : 'PUT_BACK',
   };
 }
 
@@ -62,6 +70,14 @@ const goal: WaveGoal = {
   mode: 'UNTIL_REACHED',
   unit: 'replicas',
   idleMs: (operation) => (inputOf(operation).mode === 'LEADERS' ? LEADERS_IDLE_MS : null),
+  deadline: (operation) => {
+    const { id, deadlineSeconds, onDeadline } = inputOf(operation);
+    if (deadlineSeconds === null) return null;
+    const left = onDeadline === 'KEEP_CORDON' ? 'it stays cordoned' : 'it is what it was before';
+    const why = operation.waitingOn === null ? '' : ` It waited on: ${operation.waitingOn}.`;
+    const message = `Node ${id} was not empty after ${deadlineSeconds} s: ${left}, and what has left it stays away.${why}`;
+    return { afterMs: deadlineSeconds * 1000, error: { code: DEADLINE_PASSED, message } };
+  },
   paced: false,
   budget: budgetOf,
   plan: async (deps, operation, _state, busy) => {
@@ -101,13 +117,15 @@ const goal: WaveGoal = {
     return (await deps.records.get('node', { nodeId: id }))?.value.membership === 'DECOMMISSIONED';
   },
   undo: async (deps, operation) => {
-    const { id, mode, before } = inputOf(operation);
+    const { id, mode, before, onDeadline } = inputOf(operation);
     if (mode === 'LEADERS') return 'DONE';
+    const stays = operation.error?.code === DEADLINE_PASSED && onDeadline === 'KEEP_CORDON';
     const restored = await changeNode(deps, BY, id, 'NODE_DRAIN_CANCELLED', (node) => {
       if (node.membership === 'DECOMMISSIONED') return ok(null);
-      const isBack = node.cordoned === before.cordoned && node.membership === before.membership;
+      const cordonedAfter = stays || before.cordoned;
+      const isBack = node.cordoned === cordonedAfter && node.membership === before.membership;
       // A maintenance keeps the node cordoned until its end.
-      const cordoned = node.maintenance !== null || before.cordoned;
+      const cordoned = node.maintenance !== null || cordonedAfter;
       return ok(isBack ? null : { cordoned, membership: before.membership });
     });
     if (!restored.ok) throw new Error(restored.error.message);

@@ -2,7 +2,7 @@ import { nodeId } from '../../shared/domain/ids.ts';
 import { decommissionNode, drainNode } from '../../shared/usecases/drain-node.ts';
 import { cordonNode, maintainNode, uncordonNode } from '../../shared/usecases/node-care.ts';
 import { getNode, listNodes } from '../../shared/usecases/nodes.ts';
-import { cancelOperation, pauseOperation, resumeOperation } from '../../shared/usecases/operations.ts';
+import { cancelOperation, pauseOperation, redriveOperation, resumeOperation } from '../../shared/usecases/operations.ts';
 import { registerNode } from '../../shared/usecases/register-node.ts';
 import { setRebalanceConfig } from '../../shared/usecases/rebalance-config.ts';
 import { expectSettled, waveStory } from '../support/wave-story.ts';
@@ -138,6 +138,57 @@ describe('a decommission', () => {
       await told.nodes.revive(4);
       expect(await told.ended(id)).toMatchObject({ status: 'SUCCEEDED' });
       await expectSettled(told);
+    }));
+
+  test('says why nothing takes what is left, and what to do about it', () =>
+    waveStory(async (told) => {
+      const id = await decommissioned(told, 1);
+      for (const node of [2, 3, 4, 5]) await told.world.call('cordonNode', cordonNode, on(node));
+      await told.wait(60_000);
+      const waiting = await told.newest('drain-node');
+      expect(waiting).toMatchObject({ operationId: id, status: 'RUNNING' });
+      expect(waiting?.waitingOn).toMatch(
+        /\d+ can't start: NODE_CORDONED \(shard \S+; the nodes that could take it are cordoned: uncordon one, or add one\)/,
+      );
+      for (const node of [2, 3, 4, 5]) await told.world.call('uncordonNode', uncordonNode, on(node));
+      expect(await told.ended(id)).toMatchObject({ status: 'SUCCEEDED' });
+    }));
+
+  test.each([
+    ['put_back', false],
+    ['keep_cordon', true],
+  ] as const)('with a deadline it is undone when that has passed: %s', (on_deadline, cordoned) =>
+    waveStory(async (told) => {
+      const body = { deadline_seconds: 120, on_deadline };
+      const started = await told.world.call('drainNode', drainNode, { params: { node_id: 'node-1' }, body });
+      if (!started.ok || started.value.operation_id === null) throw new Error('not started');
+      for (const node of [2, 3, 4, 5]) await told.world.call('cordonNode', cordonNode, on(node));
+      await told.wait(100_000);
+      expect(await told.newest('drain-node')).toMatchObject({ status: 'RUNNING' });
+      const ended = await told.ended(started.value.operation_id);
+      expect(ended).toMatchObject({ status: 'FAILED', outcome: 'ROLLED_BACK', error: { code: 'DEADLINE_PASSED' } });
+      expect(ended.error?.message).toMatch(/^Node node-1 was not empty after 120 s: .* It waited on: .*NODE_CORDONED/);
+      expect(await record(told, 1)).toMatchObject({ membership: 'ACTIVE', cordoned });
+      await expectSettled(told);
+      // A redrive has the same time again.
+      for (const node of [2, 3, 4, 5]) await told.world.call('uncordonNode', uncordonNode, on(node));
+      await told.world.call('redriveOperation', redriveOperation, {
+        params: { operation_id: started.value.operation_id },
+      });
+      expect(await told.ended(started.value.operation_id)).toMatchObject({ status: 'SUCCEEDED', error: null });
+      expect(await record(told, 1)).toMatchObject({ cordoned: true });
+    }),
+  );
+
+  test('a deadline that is met changes nothing', () =>
+    waveStory(async (told) => {
+      const started = await told.world.call('decommissionNode', decommissionNode, {
+        params: { node_id: 'node-1' },
+        query: { deadline_seconds: 3_000 },
+      });
+      if (!started.ok || started.value.operation_id === null) throw new Error('not started');
+      expect(await told.ended(started.value.operation_id)).toMatchObject({ status: 'SUCCEEDED' });
+      expect(await record(told, 1)).toMatchObject({ membership: 'DECOMMISSIONED' });
     }));
 
   test.each(['plan', 'execute', 'finish'])('the process dies after %s', (step) =>

@@ -9,6 +9,13 @@ const nodeParams = z.strictObject({ node_id: nodeIdSchema });
 /** Longest maintenance: what takes longer is no maintenance of a node but its loss; drain it. */
 export const MAINTENANCE_SECONDS_MAX = 86_400;
 
+/** A drain that has a deadline gets at least the time of a few copies, at most a week. */
+export const DRAIN_DEADLINE_SECONDS_MIN = 60;
+export const DRAIN_DEADLINE_SECONDS_MAX = 604_800;
+const deadlineSeconds = z.int().min(DRAIN_DEADLINE_SECONDS_MIN).max(DRAIN_DEADLINE_SECONDS_MAX);
+/** With `deadline_seconds` alone, a node that is not empty in time is put back to what it was; `keep_cordon` leaves it cordoned. */
+const onDeadline = z.enum(['put_back', 'keep_cordon']).optional();
+
 /** Would everything on the node fit elsewhere? */
 export const drainCheckSchema = z.object({
   fits: z.boolean(),
@@ -49,29 +56,48 @@ export const nodeCareCalls = {
     method: 'DELETE',
     path: '/cluster/nodes/{node_id}',
     resource: 'nodes',
+    revisionOf: 'node',
     summary: 'Move everything off a node, then take it out of the cluster for good (an operation)',
     callers: ['admin'],
     idempotent: true,
     params: nodeParams,
     /** `dry_run=true` answers the check and changes nothing. */
-    query: z.strictObject({ dry_run: z.enum(['true', 'false']).optional() }),
+    query: z.strictObject({
+      dry_run: z.enum(['true', 'false']).optional(),
+      deadline_seconds: z.coerce
+        .number()
+        .int()
+        .min(DRAIN_DEADLINE_SECONDS_MIN)
+        .max(DRAIN_DEADLINE_SECONDS_MAX)
+        .optional(),
+      on_deadline: onDeadline,
+    }),
     response: started,
   },
   drainNode: {
     method: 'POST',
     path: '/cluster/nodes/{node_id}/drain',
     resource: 'nodes',
+    revisionOf: 'node',
     summary: 'Cordon a node and move everything off it (an operation)',
     callers: ['admin'],
     idempotent: true,
     params: nodeParams,
-    body: z.strictObject({ dry_run: z.boolean().optional() }).optional(),
+    body: z
+      .strictObject({
+        dry_run: z.boolean().optional(),
+        /** Missing: it takes as long as it takes. */
+        deadline_seconds: deadlineSeconds.optional(),
+        on_deadline: onDeadline,
+      })
+      .optional(),
     response: started,
   },
   cordonNode: {
     method: 'POST',
     path: '/cluster/nodes/{node_id}/cordon',
     resource: 'nodes',
+    revisionOf: 'node',
     summary: 'Let a node take no new replicas',
     callers: ['admin'],
     idempotent: true,
@@ -82,6 +108,7 @@ export const nodeCareCalls = {
     method: 'POST',
     path: '/cluster/nodes/{node_id}/uncordon',
     resource: 'nodes',
+    revisionOf: 'node',
     summary: 'Let a node take new replicas again; ends a maintenance',
     callers: ['admin'],
     idempotent: true,
@@ -92,6 +119,7 @@ export const nodeCareCalls = {
     method: 'POST',
     path: '/cluster/nodes/{node_id}/maintenance',
     resource: 'nodes',
+    revisionOf: 'node',
     summary: 'Cordon a node, move its leaders away, and replace none of its replicas until the time is over',
     callers: ['admin'],
     idempotent: true,

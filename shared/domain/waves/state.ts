@@ -23,6 +23,8 @@ export interface WaveState {
   /** Wall clocks: of the last part that was done, and of the last plan. */
   readonly progressMs: number;
   readonly plannedMs: number;
+  /** Wall clock of the first look: a deadline counts from there, and anew after a redrive. */
+  readonly startedMs: number | null;
   /** How far planning has come, in the operation's own terms; null: it begins anew. */
   readonly goal: Json;
   readonly pace: Pace | null;
@@ -60,6 +62,7 @@ const START: WaveState = {
   reasons: {},
   progressMs: 0,
   plannedMs: 0,
+  startedMs: null,
   goal: null,
   pace: null,
   throttle: UNTHROTTLED,
