@@ -21,6 +21,8 @@ export interface Saga extends Judged {
   readonly request: (world: MortalWorld) => Promise<void>;
   /** What nodes do by themselves while it runs; called again and again. */
   readonly tend?: (world: MortalWorld) => Promise<void>;
+  /** False: an operation may have ended before what was wanted, and the next tick starts another one. True when missing. */
+  readonly reached?: (world: MortalWorld) => Promise<boolean>;
   /**
    * What a rolled-back operation leaves, where it is not all as it was before (I-10): docs/operations.md says so of operations over many shards.
    * Answers what is wrong.

@@ -11,6 +11,7 @@ import { checkHistory, valuesOf } from '../../support/world-checks.ts';
 import type { MortalWorld } from '../../support/mortal-world.ts';
 import { proposeAllCopies } from '../move-scenario.ts';
 import { createdTable, expectThat, openOperations, operationsOfType, shardsOf, ticksOff } from '../scenario-kit.ts';
+import { packedLeases } from './packed-leases.ts';
 import type { Story } from './stories.ts';
 
 /** What the control plane does by itself: the detector's loop, the reconcile tick, the feeds. */
@@ -148,4 +149,4 @@ const feeds: Story = {
   },
 };
 
-export const background: readonly Story[] = [detector, reconciler, feeds];
+export const background: readonly Story[] = [detector, reconciler, feeds, packedLeases];

@@ -36,10 +36,14 @@ const STEP_FORGOTTEN_MS = 65_000;
 const RETRY_MS = 1_000;
 const ATTEMPTS_MAX = 60;
 
-const settled = (world: MortalWorld, tend?: (world: MortalWorld) => Promise<void>): Promise<void> =>
+const settled = (
+  world: MortalWorld,
+  tend?: (world: MortalWorld) => Promise<void>,
+  reached?: (world: MortalWorld) => Promise<boolean>,
+): Promise<void> =>
   world.until(async () => {
     await tend?.(world);
-    return (await openOperations(world)) === 0;
+    return (await openOperations(world)) === 0 && ((await reached?.(world)) ?? true);
   });
 
 const storyOf = ({ name, saga }: Way): Story => ({
@@ -50,7 +54,7 @@ const storyOf = ({ name, saga }: Way): Story => ({
   },
   act: async (world) => {
     await saga.request(world);
-    await settled(world, saga.tend);
+    await settled(world, saga.tend, saga.reached);
     return [];
   },
   moveOn: (world) => world.base.deps.timers.sleep(STEP_FORGOTTEN_MS),
