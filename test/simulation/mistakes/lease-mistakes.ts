@@ -87,7 +87,7 @@ export const LEASE_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a lease counts from the answer, not from the first send',
     breaks: 'L3',
-    setting: 'ordinary',
+    setting: 'late answers, clocks at their bounds',
     changes: [
       {
         file: 'data-node/agent/agent.ts',

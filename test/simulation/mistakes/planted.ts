@@ -64,7 +64,7 @@ export async function findPlanted(options: PlantedOptions): Promise<PlantedResul
   for (const mistake of wanted) {
     const known = progress.found(mistake.name);
     if (known === null && !isTime()) continue;
-    const one = known ?? (await find(mistake, seeds));
+    const one = known ?? (await find(mistake, seeds, progress));
     if (known === null) progress.add({ kind: 'MISTAKE', mistake: one });
     found.push(one);
     const where = one.seed === null ? `NOT FOUND within ${seeds} seeds` : `seed ${one.seed}: ${one.problem ?? ''}`;
@@ -88,23 +88,40 @@ export async function findPlanted(options: PlantedOptions): Promise<PlantedResul
   };
 }
 
-async function find(mistake: PlantedMistake, seeds: number): Promise<FoundMistake> {
+async function find(mistake: PlantedMistake, seeds: number, progress: Progress): Promise<FoundMistake> {
   const { name, breaks, setting } = mistake;
   const startMs = performance.now();
-  const runs = await searched({ mistake: name, setting, firstSeed: 1, seeds });
-  const seconds = (performance.now() - startMs) / 1000;
-  const last = runs.at(-1);
-  const problem = last?.problems.find(isFinding) ?? null;
+  const found = await firstFinding(mistake, seeds, progress);
+  const problem = found?.problems.find(isFinding) ?? null;
   const invariant = problem === null ? null : (/^[\w-]+/.exec(problem)?.[0] ?? null);
-  return {
-    name,
-    rule: breaks,
-    setting,
-    invariant,
-    seed: problem === null ? null : (last?.seed ?? null),
-    seconds,
-    problem,
-  };
+  const seconds = (performance.now() - startMs) / 1000;
+  return { name, rule: breaks, setting, invariant, seed: found?.seed ?? null, seconds, problem };
+}
+
+/** What the healthy cluster shows with the same seed too is no finding: the search goes on. */
+async function firstFinding(
+  { name, setting }: PlantedMistake,
+  seeds: number,
+  progress: Progress,
+): Promise<SeedResult | null> {
+  let firstSeed = 1;
+  while (firstSeed <= seeds) {
+    const runs = await searched({ mistake: name, setting, firstSeed, seeds: seeds - firstSeed + 1 });
+    const found = runs.find(({ problems }) => problems.some(isFinding));
+    if (found === undefined) return null;
+    if ((await healthyRun(setting, found.seed, progress)).length === 0) return found;
+    firstSeed = found.seed + 1;
+  }
+  return null;
+}
+
+async function healthyRun(setting: SettingName, seed: number, progress: Progress): Promise<readonly string[]> {
+  const known = progress.healthy(setting, seed);
+  if (known !== null) return known;
+  const [run] = await searched({ mistake: null, setting, firstSeed: seed, seeds: 1 });
+  const problems = run?.problems ?? [];
+  progress.add({ kind: 'HEALTHY', setting, seed, problems });
+  return problems;
 }
 
 interface HealthyRuns {

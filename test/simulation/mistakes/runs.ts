@@ -18,6 +18,7 @@ import {
   SILENT,
   SMALL_OUTAGE_MS,
   unheard,
+  unheardAndLate,
 } from './scripts.ts';
 import type { Script } from './scripts.ts';
 import type { SettingName } from './settings.ts';
@@ -184,6 +185,7 @@ export const RUNS: Readonly<Record<SettingName, (seed: number) => Run>> = {
   ordinary: (seed) => ({ options: { seed, minutes: RUN_MINUTES } }),
   operated: (seed) => ({ options: { seed, minutes: RUN_MINUTES, operated: true } }),
   'clocks at their bounds': scripted(unheard),
+  'late answers, clocks at their bounds': scripted(unheardAndLate),
   'clean stops': scripted(cleanStops),
   // Three nodes: each of them leads one shard and follows the others.
   partitions: scripted(partitions, { nodes: 3 }),

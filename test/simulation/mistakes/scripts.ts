@@ -1,4 +1,5 @@
 import type { FaultyCluster, FaultyNode } from '../faults.ts';
+import { FAIR_WEATHER } from '../network.ts';
 import { FAIR_STORE } from '../process-store.ts';
 import type { SeededRandom } from '../random.ts';
 import type { VirtualTime } from '../virtual-time.ts';
@@ -8,6 +9,8 @@ import type { VirtualTime } from '../virtual-time.ts';
 export type Script = (cluster: FaultyCluster, time: VirtualTime, random: SeededRandom) => void;
 
 export const RUN_MINUTES = 1;
+/** How late a message may come where some are late: shorter than a beat is waited for, ms. */
+const LATE_MS_MAX = 1_500;
 
 /** The longest round of any script: none begins later, so that nothing breaks any more when a run is over and heals. */
 const ROUND_MS_MAX = 13_000;
@@ -109,6 +112,15 @@ export const unheard: Script = (cluster, time, random) =>
     cluster.network.cut(node, cluster.controlPlaneHost);
     time.after(random.between(1, 2) * cluster.leaseMs, () => cluster.network.mend(node, cluster.controlPlaneHost));
   });
+
+/** The same, while some messages come late: an answer to the last beat, too. */
+export const unheardAndLate: Script = (cluster, time, random) => {
+  cluster.network.weather = { ...FAIR_WEATHER, spikeProbability: 0.2, spikeMsMax: LATE_MS_MAX };
+  time.after(RUN_MINUTES * 60_000 - ROUND_MS_MAX, () => {
+    cluster.network.weather = FAIR_WEATHER;
+  });
+  unheard(cluster, time, random);
+};
 
 /** Cuts a node off from everybody, or mends it. */
 function setReachable(cluster: FaultyCluster, nodeId: string, reachable: boolean): void {
