@@ -50,6 +50,14 @@ export class Context {
 
   /** One call of the REST API; the answer as its contract has it. Throws `CliError`. */
   async call<S extends z.ZodType>(schema: S, call: Omit<ApiCall, 'timeoutMs'>): Promise<z.infer<S>> {
+    return (await this.read(schema, call)).answer;
+  }
+
+  /** The same with the revision of what was read: a change that is made from it passes it on, and is refused if somebody else was quicker. */
+  async read<S extends z.ZodType>(
+    schema: S,
+    call: Omit<ApiCall, 'timeoutMs'>,
+  ): Promise<{ readonly answer: z.infer<S>; readonly etag: string | null }> {
     const outcome = await this.controlPlane.call({ ...call, timeoutMs: this.options.timeoutMs });
     switch (outcome.kind) {
       case 'UNREACHABLE':
@@ -64,7 +72,7 @@ export class Context {
         });
       case 'OK': {
         const parsed = schema.safeParse(outcome.body);
-        if (parsed.success) return parsed.data;
+        if (parsed.success) return { answer: parsed.data, etag: outcome.etag };
         throw new CliError(
           EXIT.REFUSED,
           'BAD_ANSWER',

@@ -5,7 +5,8 @@ import type { ClientEnvironment, ClientNetwork, HttpCall, HttpOutcome } from './
 
 /** Calls to the REST API with the administrator's token. */
 export type ApiOutcome =
-  | { readonly kind: 'OK'; readonly body: unknown }
+  /** `etag`: revision of what is shown, for `ifMatch`; null: it has none. */
+  | { readonly kind: 'OK'; readonly body: unknown; readonly etag: string | null }
   | { readonly kind: 'REFUSED'; readonly status: number; readonly problem: Problem }
   | { readonly kind: 'UNREACHABLE'; readonly message: string };
 
@@ -18,6 +19,8 @@ export interface ApiCall {
   readonly body?: unknown;
   readonly timeoutMs: number;
   readonly idempotencyKey?: string;
+  /** The change is made only if its resource still has this revision, as `etag` showed it. */
+  readonly ifMatch?: string;
 }
 
 export class ControlPlane {
@@ -53,10 +56,14 @@ export class ControlPlane {
       bearer: this.token,
       body: call.body ?? null,
       timeoutMs: call.timeoutMs,
-      ...(call.idempotencyKey === undefined ? {} : { headers: { 'idempotency-key': call.idempotencyKey } }),
+      headers: {
+        ...(call.idempotencyKey === undefined ? {} : { 'idempotency-key': call.idempotencyKey }),
+        ...(call.ifMatch === undefined ? {} : { 'if-match': call.ifMatch }),
+      },
     });
     if (outcome.kind === 'UNREACHABLE') return { kind: 'UNREACHABLE', message: outcome.message };
-    if (outcome.status >= 200 && outcome.status < 300) return { kind: 'OK', body: outcome.body };
+    if (outcome.status >= 200 && outcome.status < 300)
+      return { kind: 'OK', body: outcome.body, etag: outcome.etag ?? null };
     const problem = problemSchema.safeParse(outcome.body);
     return {
       kind: 'REFUSED',

@@ -39,6 +39,8 @@ export type HttpOutcome =
       /** Parsed JSON; null when the body was none. */
       readonly body: unknown;
       readonly retryAfterSeconds: number | null;
+      /** Revision of what is shown; null or missing: the answer has none. */
+      readonly etag?: string | null;
     }
   /** NOT_SENT: the other side can't have seen it (no connection). UNKNOWN: it may have been processed. */
   | { readonly kind: 'UNREACHABLE'; readonly processed: 'NOT_SENT' | 'UNKNOWN'; readonly message: string };

@@ -54,10 +54,8 @@ export function addLabelCommand(nodes: Command, run: Run): void {
       run(async (context, options: { weight?: number }, node: string, changes: string) => {
         const path = `/cluster/nodes/${encodeURIComponent(node)}`;
         const list = changes.split(',').filter((change) => change !== '');
-        const labels =
-          list.length === 0
-            ? undefined
-            : changed((await context.call(nodeCalls.getNode.response, { method: 'GET', path })).labels, list);
+        const seen = list.length === 0 ? null : await context.read(nodeCalls.getNode.response, { method: 'GET', path });
+        const labels = seen === null ? undefined : changed(seen.answer.labels, list);
         const answer = await context.call(placementCalls.setNodePlacement.response, {
           method: 'PUT',
           path: `${path}/placement`,
@@ -66,6 +64,8 @@ export function addLabelCommand(nodes: Command, run: Run): void {
             ...(options.weight === undefined ? {} : { capacity_weight: options.weight }),
           },
           idempotencyKey: context.newIdempotencyKey(),
+          // Labels are set as a whole: what somebody else changed since they were read is not overwritten.
+          ...(seen === null || seen.etag === null ? {} : { ifMatch: seen.etag }),
         });
         const { message, capacity_weight } = answer;
         printFields(context, answer, { message, labels: labelsInWords(answer.labels), capacity_weight });

@@ -82,6 +82,7 @@ function exchange(call: HttpCall, agents: { http: HttpAgent; https: HttpsAgent }
           status: response.statusCode ?? 0,
           body: parsed(Buffer.concat(chunks).toString('utf8')),
           retryAfterSeconds: Number.isFinite(retryAfter) ? retryAfter : null,
+          etag: response.headers.etag ?? null,
         });
       });
     });

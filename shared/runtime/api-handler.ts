@@ -12,6 +12,7 @@ import type { UseCase } from '../usecases/types.ts';
 import type { ApiEvent, ApiResult } from './http-event.ts';
 import { toResult } from './http-event.ts';
 import { idempotencyKeyOf, JSON_HEADERS, requestHash, withIdempotency } from './idempotency.ts';
+import { currentRevision, etagOf, expectedRevision, subjectOf, withIfMatch } from './if-match.ts';
 import { authorization, envelope, known, routing, validation } from './middleware.ts';
 import type { Exchange } from './middleware.ts';
 import { problemAnswer } from './problem.ts';
@@ -33,7 +34,7 @@ type AnyUseCase = (deps: Deps, principal: Principal, input: ValidInput) => Promi
 /** Who makes a call that needs no token. */
 const ANONYMOUS: Principal = { kind: 'system', name: 'anonymous' };
 
-/** The handler of one resource: normalise, route, authorize, validate, idempotency, use case, answer. */
+/** The handler of one resource: normalise, route, authorize, validate, idempotency, If-Match, use case, answer. */
 export function apiHandler<R extends Resource>(
   resource: R,
   useCases: UseCasesOf<R>,
@@ -67,17 +68,28 @@ async function answerCall(useCases: Readonly<Record<string, AnyUseCase>>, exchan
   const useCase = useCases[name];
   if (useCase === undefined) throw new Bug(`no use case for ${name}`);
 
-  const run = async (depsOfRun: Deps): Promise<HttpAnswer> => {
-    const result = await useCase(depsOfRun, principal, input);
+  const subject = subjectOf(call, input.params);
+  const work = async (depsOfWork: Deps): Promise<HttpAnswer> => {
+    // Nodes change nothing by what they read of a resource: they need no revision, and the read.
+    const isShown = subject !== null && call.method === 'GET' && principal.kind === 'admin';
+    const revision = isShown ? await currentRevision(depsOfWork, subject) : null;
+    const result = await useCase(depsOfWork, principal, input);
     if (!result.ok) return problemAnswer(result.error, requestId);
     if (answers === 'checked') checkAnswer(name, call, result.value);
-    return { status: 200, headers: { ...JSON_HEADERS }, body: result.value };
+    const etag = revision === null ? {} : { etag: etagOf(revision) };
+    return { status: 200, headers: { ...JSON_HEADERS, ...etag }, body: result.value };
   };
+  const expected = expectedRevision(call, headers);
+  const run = (depsOfRun: Deps): Promise<HttpAnswer> =>
+    expected === null || subject === null
+      ? work(depsOfRun)
+      : withIfMatch(depsOfRun, { subject, expected, requestId }, work);
 
   const key = call.idempotent === true ? idempotencyKeyOf(headers) : null;
   if (key === null) return run(deps);
   const scope = `${principalName(principal)}:${name}`;
-  return withIdempotency(deps, { scope, key, requestHash: requestHash(input) }, requestId, run);
+  const asked = expected === null ? input : { ...input, ifMatch: expected };
+  return withIdempotency(deps, { scope, key, requestHash: requestHash(asked) }, requestId, run);
 }
 
 function checkAnswer(name: string, call: Call, value: unknown): void {

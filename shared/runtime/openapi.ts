@@ -60,9 +60,13 @@ function operation(schemas: JsonObject, name: string, call: Call, problem: JsonO
   const responses: JsonObject = {
     200: {
       description: 'Done',
+      ...(call.revisionOf !== undefined && call.method === 'GET' ? { headers: { ETag: ETAG_HEADER } } : {}),
       content: { 'application/json': { schema: component(schemas, `${title}Response`, call.response, 'output') } },
     },
   };
+  const takesIfMatch = call.revisionOf !== undefined && call.method !== 'GET';
+  if (takesIfMatch)
+    responses['412'] = { description: IF_MATCH_FAILED, content: { [PROBLEM_CONTENT_TYPE]: { schema: problem } } };
   for (const [status, description] of Object.entries(PROBLEMS)) {
     if (isPublic && (status === '401' || status === '403')) continue;
     responses[status] = { description, content: { [PROBLEM_CONTENT_TYPE]: { schema: problem } } };
@@ -77,6 +81,7 @@ function operation(schemas: JsonObject, name: string, call: Call, problem: JsonO
       ...parameters(call.params, 'path'),
       ...parameters(call.query, 'query'),
       ...(call.idempotent === true ? [IDEMPOTENCY_PARAMETER] : []),
+      ...(takesIfMatch ? [IF_MATCH_PARAMETER] : []),
     ],
     ...(call.body === undefined
       ? {}
@@ -97,6 +102,17 @@ const IDEMPOTENCY_PARAMETER = {
   description: 'Same key and body: one effect and the same answer for 24 h. Same key, other body: 409.',
   schema: { type: 'string', minLength: 1, maxLength: 255 },
 };
+
+const REVISION_SCHEMA = { type: 'string', pattern: '^"(0|[1-9][0-9]*)"$', example: '"7"' };
+const IF_MATCH_FAILED = 'The resource no longer has the revision that `If-Match` names; nothing was changed';
+const IF_MATCH_PARAMETER = {
+  name: 'If-Match',
+  in: 'header',
+  required: false,
+  description: 'Change the resource only if it still has this revision, as `ETag` showed it; else 412.',
+  schema: REVISION_SCHEMA,
+};
+const ETAG_HEADER = { description: 'Revision of the resource, for `If-Match`', schema: REVISION_SCHEMA };
 
 function parameters(schema: z.ZodObject | undefined, place: 'path' | 'query'): JsonObject[] {
   if (schema === undefined) return [];

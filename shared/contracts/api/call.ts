@@ -32,6 +32,11 @@ export interface Call {
   readonly response: z.ZodType;
   /** Content type of the answer when it is not JSON. */
   readonly produces?: string;
+  /**
+   * What has a revision here: a call that shows it answers it as `ETag`, one that changes it takes `If-Match`. The first path parameter names it,
+   * of a configuration key the last part of the path.
+   */
+  readonly revisionOf?: 'node' | 'shard' | 'table' | 'operation' | 'config';
   /** Takes `Idempotency-Key` (every mutation by an administrator). */
   readonly idempotent?: true;
 }

@@ -74,6 +74,7 @@ export const nodeCalls = {
     method: 'GET',
     path: '/cluster/nodes/{node_id}',
     resource: 'nodes',
+    revisionOf: 'node',
     summary: 'One node',
     callers: ['admin', 'node'],
     params: nodeParams,

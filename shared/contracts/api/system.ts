@@ -22,6 +22,7 @@ export const systemCalls = {
     method: 'GET',
     path: '/config/replication',
     resource: 'config',
+    revisionOf: 'config',
     summary: 'Replication factor and strategy',
     callers: ['admin', 'node'],
     response: z.object({ replication_factor: z.int(), strategy: z.literal('rack-aware') }),
