@@ -48,13 +48,11 @@ export function createLivenessReader(records: Records): LivenessReader {
       return view;
     },
     all: async () => {
-      // In any order: a node's own item tells the node epoch and the place, and a lease stays in its place for the whole node epoch.
-      const [own, packed] = await Promise.all([
-        Promise.all(BUCKETS.map((bucket) => everyOf(records, 'liveness', bucket))),
-        Promise.all(BUCKETS.map((bucket) => everyOf(records, 'livenessPack', bucket))),
-      ]);
-      const packs = byId(packed.flat());
-      return own.flat().flatMap((record) => mergeLiveness(record, packOf(packs, record)) ?? []);
+      const own = (await Promise.all(BUCKETS.map((bucket) => everyOf(records, 'liveness', bucket)))).flat();
+      // Asked for second, as most fleets have none. A node's own item tells the node epoch and the place, and a lease stays in its place
+      // for the whole node epoch: what moved meanwhile is left out, as if it had been read in the other order.
+      const packs = await packsOf(own);
+      return own.flatMap((record) => mergeLiveness(record, packOf(packs, record)) ?? []);
     },
   };
 }

@@ -8,6 +8,7 @@ import {
 import type { BrakeReading } from '../domain/brake.ts';
 import { fenceDeadlineMs, isExpired, isHeld, isMarkedExpired, observe } from '../domain/detector.ts';
 import type { Observations } from '../domain/detector.ts';
+import type { Timer } from '../domain/environment.ts';
 import type { NodeId } from '../domain/ids.ts';
 import { DRIFT_BOUND_MS, LEASE_PROFILES } from '../domain/lease.ts';
 import type { LivenessRecord } from '../domain/lease.ts';
@@ -290,13 +291,13 @@ async function readZones(loop: Loop): Promise<true> {
 /** A store call on the failover path: null if it failed or took longer than ATTEMPT_TIMEOUT_MS (its outcome is then unknown). */
 async function attempt<T>(loop: Loop, what: string, call: () => Promise<T>): Promise<T | null> {
   const { deps } = loop;
-  const timeout = new AbortController();
+  const timedOut = Symbol(what);
+  let timer: Timer | null = null;
   try {
-    const timedOut = Symbol(what);
-    const outcome = await Promise.race([
-      call(),
-      deps.timers.sleep(ATTEMPT_TIMEOUT_MS, timeout.signal).then(() => timedOut),
-    ]);
+    const timeout = new Promise<symbol>((resolve) => {
+      timer = deps.timers.after(ATTEMPT_TIMEOUT_MS, () => resolve(timedOut));
+    });
+    const outcome = await Promise.race([call(), timeout]);
     if (outcome === timedOut) {
       deps.log.warn('attempt-timed-out', { what });
       return null;
@@ -306,12 +307,9 @@ async function attempt<T>(loop: Loop, what: string, call: () => Promise<T>): Pro
     deps.log.warn('attempt-failed', { what, message: String(error) });
     return null;
   } finally {
-    timeout.abort(OVER);
+    (timer as Timer | null)?.cancel();
   }
 }
-
-/** Why a timer is given up. Without a reason the controller makes an exception with a stack, several a second. */
-const OVER = 'over';
 
 function track(loop: Loop, work: Promise<void>): void {
   const settled = work.catch((error: unknown) => loop.deps.log.error('failover-failed', { message: String(error) }));
