@@ -41,6 +41,7 @@ export interface TokenRefusal {
 }
 
 export class TokenVerifier {
+  /** By the whole header, which nearly always is one that came before. */
   private readonly verified = new Map<string, { readonly caller: Caller; readonly expiresAtMs: number }>();
   private readonly clock: Clock;
   private ring: KeyRing = { keys: [] };
@@ -59,21 +60,21 @@ export class TokenVerifier {
 
   /** Verifies the value of an `Authorization` header. */
   verify(authorization: string | undefined): Result<Caller, TokenRefusal> {
-    const match = /^Bearer ([A-Za-z0-9_.-]+)$/.exec(authorization ?? '');
-    const token = match?.[1];
-    if (token === undefined) return refuse('a bearer token of the control plane is needed');
-    if (token.length > TOKEN_CHARS_MAX) return refuse('the token is too long');
-    const known = this.verified.get(token);
+    const header = authorization ?? '';
+    const known = this.verified.get(header);
     const nowMs = this.clock.wallMs();
     if (known !== undefined) {
       if (known.expiresAtMs > nowMs) return ok(known.caller);
-      this.verified.delete(token);
+      this.verified.delete(header);
       return refuse('the token has expired');
     }
-    return this.verifyAnew(token, nowMs);
+    return this.verifyAnew(header, nowMs);
   }
 
-  private verifyAnew(token: string, nowMs: number): Result<Caller, TokenRefusal> {
+  private verifyAnew(header: string, nowMs: number): Result<Caller, TokenRefusal> {
+    const token = /^Bearer ([A-Za-z0-9_.-]+)$/.exec(header)?.[1];
+    if (token === undefined) return refuse('a bearer token of the control plane is needed');
+    if (token.length > TOKEN_CHARS_MAX) return refuse('the token is too long');
     let message = 'the token is not signed by a key of this cluster';
     for (const { key, purpose, expiresAtMs } of this.signersOf(token, nowMs)) {
       let payload: unknown;
@@ -97,7 +98,7 @@ export class TokenVerifier {
       if (purpose !== null && purpose !== claims.data.kind)
         return refuse('the key that signed the token is certified for another purpose');
       const caller = callerOf(claims.data);
-      this.remember(token, caller, Math.min(claims.data.exp * 1000, expiresAtMs));
+      this.remember(header, caller, Math.min(claims.data.exp * 1000, expiresAtMs));
       return ok(caller);
     }
     return refuse(message);
@@ -116,12 +117,12 @@ export class TokenVerifier {
     return certified === null ? [] : [certified];
   }
 
-  private remember(token: string, caller: Caller, expiresAtMs: number): void {
+  private remember(header: string, caller: Caller, expiresAtMs: number): void {
     if (this.verified.size >= VERIFIED_TOKENS_MAX) {
       const oldest = this.verified.keys().next();
       if (oldest.done !== true) this.verified.delete(oldest.value);
     }
-    this.verified.set(token, { caller, expiresAtMs });
+    this.verified.set(header, { caller, expiresAtMs });
   }
 }
 

@@ -41,17 +41,29 @@ function matchSegments(route: Route, segments: readonly string[]): Record<string
   return params;
 }
 
+/** Paths whose matches are remembered: nodes ask for the same few again and again. Beyond it all are forgotten. */
+const PATHS_KEPT_MAX = 1_024;
+
 export type Router = (method: string, path: string) => Match;
 
 /** Finds the call of a request. Throws `Refusal`: 404 unknown path, 405 with the methods allowed, 400 bad percent-encoding. */
 export function createRouter(resource: Resource | 'all'): Router {
   const routes = routesOf(resource);
-  return (method, path) => {
+  const foundBefore = new Map<string, readonly Match[]>();
+  const findAll = (path: string): readonly Match[] => {
+    const known = foundBefore.get(path);
+    if (known !== undefined) return known;
     const segments = decodeSegments(path);
-    const found = routes.flatMap((route) => {
+    const found = routes.flatMap((route): Match[] => {
       const params = matchSegments(route, segments);
       return params === null ? [] : [{ name: route.name, call: route.call, params }];
     });
+    if (foundBefore.size >= PATHS_KEPT_MAX) foundBefore.clear();
+    foundBefore.set(path, found);
+    return found;
+  };
+  return (method, path) => {
+    const found = findAll(path);
     const match = found.find((candidate) => candidate.call.method === method);
     if (match !== undefined) return match;
     if (found.length === 0) {
