@@ -108,9 +108,13 @@ class SqliteEngine extends EngineTables implements Engine {
   }
 
   put(entries: Readonly<Record<string, string>>): void {
-    this.transaction(() => {
-      for (const [key, value] of Object.entries(entries)) this.upsertMeta.run(`agent/${key}`, value);
-    });
+    invariant(!this.running, 'transactions do not nest');
+    const [only, ...more] = Object.entries(entries);
+    if (only === undefined) return;
+    const write = ([key, value]: [string, string]): void => void this.upsertMeta.run(`agent/${key}`, value);
+    // One statement is a transaction by itself: every heartbeat makes one.
+    if (more.length === 0) this.guarded(() => write(only));
+    else this.transaction(() => [only, ...more].forEach(write));
   }
 
   transaction<T>(change: (tx: EngineTransaction) => T): T {

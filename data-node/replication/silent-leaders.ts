@@ -21,12 +21,22 @@ export class SilentLeaders {
   }
 
   start(): void {
-    const { env, tuning, lease } = this.context;
-    this.timer = env.timers.after(tuning.silentLeaderMs / 8, () => {
+    const { env, lease } = this.context;
+    this.timer = env.timers.after(this.pauseMs(), () => {
       if (this.closed) return;
       if (lease.registration() !== null) this.reportDue();
       this.start();
     });
+  }
+
+  /** Until the first report is due by what is known now. No longer than half of the silence: a term that ends may leave one that is due at once. */
+  private pauseMs(): number {
+    const { env, tuning } = this.context;
+    let dueMs = Infinity;
+    for (const replica of this.replicas())
+      if (replica.leadership() === null) dueMs = Math.min(dueMs, replica.reportDueMs);
+    const pauseMs = dueMs - env.clock.monotonicMs();
+    return Math.min(tuning.silentLeaderMs / 2, Math.max(tuning.silentLeaderMs / 8, pauseMs));
   }
 
   close(): void {
