@@ -41,6 +41,12 @@ export interface EmbeddedStoreOptions {
 /** Random bytes of a write id. */
 const WRITE_ID_BYTES = 10;
 
+/** Most faults of a simulation touch what a read sees, and cost no turn of their own. */
+const isBefore = ({ delayBeforeMs, refuse }: StoreFault): boolean =>
+  delayBeforeMs !== undefined || refuse !== undefined;
+const isAfter = ({ delayAfterMs, loseAnswer }: StoreFault): boolean =>
+  delayAfterMs !== undefined || loseAnswer !== undefined;
+
 type SingleWrite = Exclude<ItemWrite, { kind: 'check' }>;
 
 /** Where an embedded store keeps its items: reads and writes without conditions. Sort keys are ordered by UTF-8 bytes. */
@@ -78,24 +84,24 @@ export class EmbeddedStore implements MetadataStore {
 
   async get(key: ItemKey): Promise<StoredItem | null> {
     checkKey(key);
-    return this.#reading({ method: 'get', keys: [key] }, (fault) => this.#readOne(key, fault));
+    return await this.#reading({ method: 'get', keys: [key] }, (fault) => this.#readOne(key, fault));
   }
 
   async getMany(keys: readonly ItemKey[]): Promise<readonly (StoredItem | null)[]> {
     checkReadKeys(keys);
-    return this.#reading({ method: 'getMany', keys }, (fault) => keys.map((key) => this.#readOne(key, fault)));
+    return await this.#reading({ method: 'getMany', keys }, (fault) => keys.map((key) => this.#readOne(key, fault)));
   }
 
   async getSnapshot(keys: readonly ItemKey[]): Promise<readonly (StoredItem | null)[]> {
     checkReadKeys(keys);
-    return this.#reading({ method: 'getSnapshot', keys }, () =>
+    return await this.#reading({ method: 'getSnapshot', keys }, () =>
       this.#items.atomically(() => keys.map((key) => this.#items.read(key))),
     );
   }
 
   async query(request: QueryRequest): Promise<QueryPage> {
     checkQuery(request);
-    return this.#reading({ method: 'query', request }, (fault) => {
+    return await this.#reading({ method: 'query', request }, (fault) => {
       const window = queryWindow(request);
       if (window === null) return { items: [], next: null };
       const { items, cutByBytes } =
@@ -129,9 +135,9 @@ export class EmbeddedStore implements MetadataStore {
   async #reading<T>(call: StoreCall, read: (fault: StoreFault | null) => T): Promise<T> {
     const fault = this.#options.faults?.plan(call) ?? null;
     if (fault === null) return read(null);
-    await this.#before(call, fault);
+    if (isBefore(fault)) await this.#before(call, fault);
     const answer = read(fault);
-    await this.#after(call, fault);
+    if (isAfter(fault)) await this.#after(call, fault);
     return answer;
   }
 
@@ -140,12 +146,12 @@ export class EmbeddedStore implements MetadataStore {
   ): Promise<Result<readonly CommittedWrite[], ConditionFailed>> {
     const fault = this.#options.faults?.plan(call) ?? null;
     if (fault === null) return this.#commit(call.writes);
-    await this.#before(call, fault);
+    if (isBefore(fault)) await this.#before(call, fault);
     const answer = this.#commit(call.writes);
     const visibleInHalves = answer.ok && call.method === 'transact' ? answer.value : null;
     if (visibleInHalves !== null) this.#committing.add(visibleInHalves);
     try {
-      await this.#after(call, fault);
+      if (isAfter(fault)) await this.#after(call, fault);
     } finally {
       if (visibleInHalves !== null) this.#committing.delete(visibleInHalves);
     }

@@ -355,8 +355,17 @@ export function putKey<K extends EntityKind>(kind: K, value: EntityValue<K>, id:
   return recordKey(kind, known);
 }
 
+type SortBounds = { readonly from: string; readonly to: string };
+
+/** One entry for each kind of record. */
+const boundsByPrefix = new Map<string, SortBounds>();
+
 /** Inclusive bounds of the sort keys of a kind: its prefix, and the prefix with its last character raised by one. */
-export function sortBounds(prefix: string): { from: string; to: string } {
+export function sortBounds(prefix: string): SortBounds {
+  const known = boundsByPrefix.get(prefix);
+  if (known !== undefined) return known;
   const last = prefix.length - 1;
-  return { from: prefix, to: prefix.slice(0, last) + String.fromCharCode(prefix.charCodeAt(last) + 1) };
+  const bounds = { from: prefix, to: prefix.slice(0, last) + String.fromCharCode(prefix.charCodeAt(last) + 1) };
+  boundsByPrefix.set(prefix, bounds);
+  return bounds;
 }

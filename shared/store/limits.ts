@@ -33,12 +33,21 @@ const NUMBER_BYTES_MAX = 21;
 /** Nearest to zero that a number may be, zero itself apart. */
 export const NUMBER_MAGNITUDE_MIN = 1e-130;
 
+/** Decimal digits of a safe integer that is not negative. */
+function integerDigits(value: number): number {
+  let digits = 1;
+  for (let bound = 10; value >= bound; bound *= 10) digits++;
+  return digits;
+}
+
 function numberBytes(value: number): number {
   if (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value)))
     throw new Bug(`the store can't hold the number ${value} exactly`);
   if (value !== 0 && Math.abs(value) < NUMBER_MAGNITUDE_MIN)
     throw new Bug(`the store can't hold ${value}: it is too near to zero`);
-  const digits = String(Math.abs(value)).replace(/[.e+-]/g, '').length;
+  const digits = Number.isInteger(value)
+    ? integerDigits(Math.abs(value))
+    : String(Math.abs(value)).replace(/[.e+-]/g, '').length;
   return Math.min(NUMBER_BYTES_MAX, Math.ceil(digits / 2) + 1 + (value < 0 ? 1 : 0));
 }
 
@@ -54,8 +63,10 @@ function valueBytes(value: Json): number {
 
 function fieldsBytes(fields: { readonly [key: string]: Json | undefined }, perEntry: number): number {
   let bytes = 0;
-  for (const [name, value] of Object.entries(fields))
+  for (const name of Object.keys(fields)) {
+    const value = fields[name];
     if (value !== undefined) bytes += perEntry + utf8Bytes(name) + valueBytes(value);
+  }
   return bytes;
 }
 
