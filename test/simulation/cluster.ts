@@ -139,6 +139,7 @@ class Simulation implements ScenarioCluster {
       pushToNodes: options.pushToNodes ?? true,
       pace,
       mixedReleases: this.choices.mixedReleases,
+      hotCalls: this.choices.hotCalls,
       alter: mistakes.alterDeps ?? same,
     });
     for (let i = 0; i < (options.nodes ?? 5); i++)

@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createAslRunner } from '../../local/asl-runner.ts';
 import type { AslRunner } from '../../local/asl-runner.ts';
-import { createGateway } from '../../local/gateway.ts';
-import type { Gateway } from '../../local/gateway.ts';
 import type { LeaseProfileName } from '../../shared/domain/lease.ts';
 import { composeDeps } from '../../shared/runtime/deps.ts';
 import { operationStepHandler } from '../../shared/runtime/operation-steps.ts';
@@ -12,8 +10,10 @@ import { runDetector } from '../../shared/usecases/detect-failures.ts';
 import { reconcileOnce } from '../../shared/usecases/reconcile.ts';
 import type { Deps, MetadataStore, OperationStarter, RootSigner } from '../../shared/ports.ts';
 import { stateMachines } from '../../state-machines/registry.ts';
+import { createFrontDoor } from './front-door.ts';
+import type { FrontDoor, HotCalls } from './front-door.ts';
 import { storeOfNextRelease } from './later-release.ts';
-import type { NetworkAnswer, NetworkRequest, SimulatedNetwork } from './network.ts';
+import type { NetworkAnswer, SimulatedNetwork } from './network.ts';
 import type { Pace } from './pace.ts';
 import { processStore } from './process-store.ts';
 import type { StoreClimate } from './process-store.ts';
@@ -40,6 +40,7 @@ export interface ControlPlaneOptions {
   readonly pace: Pace;
   /** True: half of the processes are of the next release. */
   readonly mixedReleases: boolean;
+  readonly hotCalls: HotCalls;
   /** Wraps the dependencies of every process; planted mistakes come in here. */
   readonly alter: (deps: Deps) => Deps;
 }
@@ -85,7 +86,7 @@ export const PROMPT: Readonly<Deliveries> = {
 interface Environment {
   readonly process: SimulatedProcess;
   readonly source: RuntimeSource;
-  readonly gateway: Gateway;
+  readonly door: FrontDoor;
 }
 
 /** The control plane: production handlers in warm environments, state machines, schedules; each invocation's store calls take virtual time. */
@@ -133,8 +134,7 @@ export class SimulatedControlPlane {
     world.network.listen(CONTROL_PLANE.host, CONTROL_PLANE.port, {
       process: door,
       handle: (request) => {
-        const run = (): Promise<NetworkAnswer> =>
-          this.inEnvironment((environment) => serve(environment.gateway, request));
+        const run = (): Promise<NetworkAnswer> => this.inEnvironment((environment) => environment.door(request));
         this.repeatedly(() => void run().catch(() => undefined));
         return run();
       },
@@ -234,11 +234,11 @@ export class SimulatedControlPlane {
   private inEnvironment<T>(work: (environment: Environment) => Promise<T>): Promise<T> {
     const environment = this.random.pick(this.environments);
     return new Promise((resolve, reject) => {
-      environment.process.deliver(0, () => {
+      const { process } = environment;
+      process.enter(() => {
         work(environment).then(
-          (value) => environment.process.deliver(0, () => resolve(value)),
-          (error: unknown) =>
-            environment.process.deliver(0, () => reject(error instanceof Error ? error : new Error(String(error)))),
+          (value) => process.enter(() => resolve(value)),
+          (error: unknown) => process.enter(() => reject(error instanceof Error ? error : new Error(String(error)))),
         );
       });
     });
@@ -247,7 +247,7 @@ export class SimulatedControlPlane {
   private newEnvironment(): Environment {
     const { process, deps } = this.newProcess('function');
     const source = fixedRuntime({ deps, answers: 'checked' });
-    return { process, source, gateway: createGateway(source) };
+    return { process, source, door: createFrontDoor(source, this.options.hotCalls) };
   }
 
   private newProcess(kind: string): { process: SimulatedProcess; deps: Deps } {
@@ -287,20 +287,3 @@ const definitions: ReadonlyMap<string, unknown> = new Map(
     return [type, JSON.parse(readFileSync(file, 'utf8')) as unknown];
   }),
 );
-
-async function serve(gateway: Gateway, request: NetworkRequest): Promise<NetworkAnswer> {
-  const [path = '/', query = ''] = request.path.split('?', 2);
-  const result = await gateway.handle({
-    method: request.method,
-    path,
-    query,
-    headers: Object.entries(request.headers),
-    body: request.body,
-  });
-  const headers = Object.entries(result.headers ?? {}).map(([name, value]) => [name.toLowerCase(), String(value)]);
-  return {
-    status: result.statusCode,
-    headers: Object.fromEntries(headers) as Record<string, string>,
-    body: result.body,
-  };
-}

@@ -5,16 +5,25 @@ import type { SimulationOptions, SimulationResult } from './cluster.ts';
 import { PACES } from './pace.ts';
 import type { PaceName } from './pace.ts';
 import { reportPlanted } from './mistakes/report-planted.ts';
+import { shareVerdicts } from './shared-verdicts.ts';
 import { summaryOf } from './summary.ts';
 import { commit } from '../../bench/commit.ts';
 
-/**
- * `npm run sim -- [--seeds N] [--seed S] [--minutes M] [--nodes N] [--pace steady|dense] [--replay SHARE] [--trace FILE] [--json]`: seeds
- * S, S+1, ... one after the other in this one thread; exit status 1 if one fails. One in 1/SHARE of the seeds runs a second time, and both
- * traces must be equal. With --json the last line is one JSON object (summary.ts).
- * `npm run sim -- --planted [--seeds N] [--only TEXT] [--into FILE] [--seconds S] [--json]`: looks for planted mistakes (mistakes/planted.ts);
- * FILE keeps what was done, so that several calls of S seconds each make one search.
- */
+const USAGE = `npm run sim -- [--seeds N] [--seed S] [--minutes M] [--nodes N] [--pace steady|dense] [--replay SHARE] [--trace FILE] [--json]
+  runs seeds S, S+1, ... one after the other in one thread; exit status 1 if one fails
+  --seeds N          how many; 20
+  --seed S           the first; 1
+  --minutes M        of virtual time under faults, each; 10 steady, 1 dense
+  --nodes N          data nodes; 5
+  --pace NAME        steady: many minutes, cheaply; dense: faults on top of one another
+  --replay SHARE     of the seeds runs a second time, whose trace must be equal; 0.1
+  --trace FILE       every line of the trace
+  --json             the last line is one JSON object; all others go to standard error
+npm run sim -- --planted [--seeds N] [--only TEXT] [--into FILE] [--seconds S] [--json]
+  looks for planted mistakes: all, or those whose names hold TEXT, by up to N seeds each
+  --into FILE        keeps what was done, so that calls with --seconds S make a complete search in parts
+`;
+
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string' },
@@ -27,10 +36,16 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
     planted: { type: 'boolean', default: false },
     only: { type: 'string' },
+    help: { type: 'boolean', default: false },
     into: { type: 'string' },
     seconds: { type: 'string' },
   },
 });
+if (values.help) {
+  process.stdout.write(USAGE);
+  process.exit(0);
+}
+shareVerdicts();
 if (values.planted) process.exit(await reportPlanted(values));
 
 /** Minutes of virtual time under faults, for each seed; set-up and recovery come on top. */

@@ -22,6 +22,23 @@ export interface NetworkAnswer {
   readonly body: string;
 }
 
+const contents = new WeakMap<object, unknown>();
+
+/** What a message says: its JSON, parsed once for its receiver and for whoever watches the wire. Undefined without a body, null for what is no JSON. */
+export function contentOf(message: { readonly body: string | null }): unknown {
+  if (message.body === null) return undefined;
+  const known = contents.get(message);
+  if (known !== undefined) return known;
+  let content: unknown;
+  try {
+    content = JSON.parse(message.body);
+  } catch {
+    content = null;
+  }
+  contents.set(message, content);
+  return content;
+}
+
 export interface Unreachable {
   readonly code: 'UNREACHABLE';
   readonly message: string;
@@ -154,7 +171,7 @@ export class SimulatedNetwork {
       return;
     }
     const { endpoint } = found;
-    endpoint.process.deliver(0, () => {
+    endpoint.process.enter(() => {
       endpoint.handle(request).then(
         (result) => {
           // A process that died meanwhile answers nothing; what it had sent before stays sent.

@@ -10,6 +10,7 @@ import type { Tuning } from '../../data-node/replication/tuning.ts';
 import { handle } from '../../data-node/server/dispatch.ts';
 import type { World } from './control-plane.ts';
 import type { FaultyNode } from './faults.ts';
+import { contentOf } from './network.ts';
 import type { NetworkAnswer, NetworkRequest } from './network.ts';
 import { NodeDisk } from './node-disk.ts';
 import type { DiskImage } from './node-disk.ts';
@@ -153,8 +154,8 @@ export class SimulatedNode implements FaultyNode {
     network.listen(nodeId, NODE_PORT, {
       process,
       handle: async (request: NetworkRequest): Promise<NetworkAnswer> => {
-        const body: unknown = request.body === null ? undefined : JSON.parse(request.body);
-        const answer = await handle(deps, { ...request, body });
+        const { method, path, headers } = request;
+        const answer = await handle(deps, { method, path, headers, body: contentOf(request) });
         return { status: answer.status, headers: {}, body: JSON.stringify(answer.body) };
       },
     });

@@ -39,12 +39,14 @@ export class StoreClimate {
 /** Of reads that a process sends in one moment, how often each takes its own time. Else they travel together: it costs a third. */
 const APART_PROBABILITY = 0.1;
 
-/** What a call's answer does when it arrives: gives a value, or throws. */
-type Answer<T> = () => T;
+/** What a call's answer is when it arrives: a value, or an error. */
+type Answer = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
 
 interface Travelling {
-  readonly run: () => Promise<Answer<unknown>>;
-  readonly settle: (answer: Answer<unknown>) => void;
+  readonly kind: 'read' | 'write';
+  readonly run: () => Promise<unknown>;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /**
@@ -60,40 +62,50 @@ export function processStore(
 ): MetadataStore {
   const latencyMs = (): number => random.between(LATENCY_MS_MIN, climate.weather.latencyMsMax);
   const happens = (probability: number): boolean => probability > 0 && random.chance(probability);
-  const refused = (code: StoreErrorCode, message: string): Answer<never> => {
-    return () => {
-      throw new StoreError(code, message);
-    };
-  };
+  const refused = (code: StoreErrorCode, message: string): Answer => ({
+    ok: false,
+    error: new StoreError(code, message),
+  });
 
-  const effect = async <T>(kind: 'read' | 'write', run: () => Promise<T>): Promise<Answer<T>> => {
+  /** Carries a call out, or refuses it, and hands over what is to travel back. */
+  const effect = ({ kind, run }: Travelling, done: (answer: Answer) => void): void => {
     const { weather } = climate;
-    if (happens(weather.throttleProbability)) return refused(weather.refusal, 'simulated refusal');
-    if (kind === 'write' && happens(weather.conflictProbability))
-      return refused('TRANSACTION_CONFLICT', 'simulated conflict');
-    const lost = kind === 'write' && happens(weather.lostAnswerProbability);
-    try {
-      const value = await run();
-      return lost ? refused('UNAVAILABLE', 'simulated loss of an answer') : () => value;
-    } catch (error) {
-      return () => {
-        throw error;
-      };
+    if (happens(weather.throttleProbability)) {
+      done(refused(weather.refusal, 'simulated refusal'));
+      return;
     }
+    if (kind === 'write' && happens(weather.conflictProbability)) {
+      done(refused('TRANSACTION_CONFLICT', 'simulated conflict'));
+      return;
+    }
+    const lost = kind === 'write' && happens(weather.lostAnswerProbability);
+    run().then(
+      (value) => done(lost ? refused('UNAVAILABLE', 'simulated loss of an answer') : { ok: true, value }),
+      (error: unknown) => done({ ok: false, error }),
+    );
   };
 
   /** Takes calls to the store and their answers back, all at the same time. */
   const travel = (calls: readonly Travelling[]): void => {
     time.after(latencyMs(), () => {
-      void Promise.all(calls.map(({ run }) => run())).then((answers) => {
-        process.deliver(latencyMs(), () => calls.forEach(({ settle }, index) => settle(answers[index]!)));
+      const answers: Answer[] = [];
+      let underWay = calls.length;
+      calls.forEach((call, index) => {
+        effect(call, (answer) => {
+          answers[index] = answer;
+          if (--underWay === 0) process.deliver(latencyMs(), () => calls.forEach((it, at) => settle(it, answers[at]!)));
+        });
       });
     });
   };
+  const settle = (call: Travelling, answer: Answer): void => {
+    if (answer.ok) call.resolve(answer.value);
+    else call.reject(answer.error);
+  };
 
   let together: { readonly moment: number; readonly calls: Travelling[] } | null = null;
-  const send = (kind: 'read' | 'write', call: Travelling): void => {
-    if (kind === 'write' || climate.weather !== FAIR_STORE) {
+  const send = (call: Travelling): void => {
+    if (call.kind === 'write' || climate.weather !== FAIR_STORE) {
       travel([call]);
       return;
     }
@@ -107,16 +119,7 @@ export function processStore(
   };
 
   const call = <T>(kind: 'read' | 'write', run: () => Promise<T>): Promise<T> =>
-    new Promise((resolve, reject) => {
-      const settle = (answer: Answer<unknown>): void => {
-        try {
-          resolve(answer() as T);
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)));
-        }
-      };
-      send(kind, { run: () => effect(kind, run), settle });
-    });
+    new Promise((resolve, reject) => send({ kind, run, resolve: resolve as (value: unknown) => void, reject }));
 
   /** The answer is lost on its way to the SDK, which sends the write again; the store knows its own write (dynamo-store.ts). */
   const twice = async (write: SingleWrite): ReturnType<MetadataStore['write']> => {

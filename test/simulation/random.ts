@@ -50,12 +50,20 @@ export function seededRandom(seed: number | string): SeededRandom {
     },
     hex: (bytes) => {
       let text = '';
-      while (text.length < bytes * 2) text += next32().toString(16).padStart(8, '0');
+      while (text.length < bytes * 2) {
+        const drawn = next32();
+        text += HEX_OF_16_BITS[drawn >>> 16]! + HEX_OF_16_BITS[drawn & 0xffff]!;
+      }
       return text.slice(0, bytes * 2);
     },
     fork: (child) => seededRandom(`${name}/${child}`),
   };
 }
+
+/** Four digits for each value of 16 bits: every request and every write draws an id. */
+const HEX_OF_16_BITS: readonly string[] = Array.from({ length: 0x1_0000 }, (_, value) =>
+  value.toString(16).padStart(4, '0'),
+);
 
 /** FNV-1a, 32 bits (Fowler, Noll, Vo; RFC 9923). */
 export function fnv1a(text: string): number {

@@ -3,50 +3,67 @@ import type { Logger } from '../../shared/domain/environment.ts';
 
 /** Lines kept for the report of a failure; the hash covers every line. */
 const TAIL_LINES_MAX = 4_000;
+/** Entries that are written out at a time: one by one they cost three times as much. */
+const WRITTEN_TOGETHER = 512;
+
+type Fields = Readonly<Record<string, unknown>>;
+
+interface Entry {
+  readonly atMs: number;
+  readonly source: string;
+  readonly text: string;
+  readonly fields: Fields | null;
+}
 
 /** What happened in a run: a hash over every line (two runs of one seed must agree) and the last lines, to read. */
 export class Trace {
   private readonly hash = createHash('sha256');
-  /** The newest lines, the last `unhashed` of them not yet in the hash. */
   private readonly lines: string[] = [];
-  private unhashed = 0;
+  /** Not yet lines. */
+  private entries: Entry[] = [];
   private readonly nowMs: () => number;
-  private readonly onLine: (line: string) => void;
-  /** Lines written so far. */
+  private readonly onLine: ((line: string) => void) | null;
+  /** Lines so far. */
   count = 0;
 
-  /** `onLine` sees every line, also those that are no longer kept. */
-  constructor(nowMs: () => number, onLine: (line: string) => void = () => undefined) {
+  /** `onLine` sees every line, in the moment of its entry, also those that are no longer kept. */
+  constructor(nowMs: () => number, onLine: ((line: string) => void) | null = null) {
     this.nowMs = nowMs;
     this.onLine = onLine;
   }
 
-  add(source: string, text: string): void {
-    const line = `${this.nowMs().toFixed(3).padStart(12)} ${source.padEnd(14)} ${text}`;
-    this.lines.push(line);
-    this.unhashed++;
-    this.onLine(line);
+  /** `fields` follow the text as JSON; they must not be changed afterwards. */
+  add(source: string, text: string, fields: Fields | null = null): void {
+    this.entries.push({ atMs: this.nowMs(), source, text, fields });
     this.count++;
-    if (this.lines.length <= TAIL_LINES_MAX * 2) return;
-    this.hashLines();
-    this.lines.splice(0, TAIL_LINES_MAX);
+    if (this.onLine !== null || this.entries.length === WRITTEN_TOGETHER) this.write();
   }
 
   /** Hex digest over all lines so far. */
   digest(): string {
-    this.hashLines();
+    this.write();
     return this.hash.copy().digest('hex');
   }
 
   tail(lines: number): readonly string[] {
+    this.write();
     return this.lines.slice(-Math.min(lines, TAIL_LINES_MAX));
   }
 
-  /** Many lines at once: a call of the hash costs as much as a line's content. */
-  private hashLines(): void {
-    if (this.unhashed > 0) this.hash.update(`${this.lines.slice(-this.unhashed).join('\n')}\n`);
-    this.unhashed = 0;
+  private write(): void {
+    if (this.entries.length === 0) return;
+    const written = this.entries.map(lineOf);
+    this.entries = [];
+    this.hash.update(`${written.join('\n')}\n`);
+    this.lines.push(...written);
+    if (this.lines.length > TAIL_LINES_MAX * 2) this.lines.splice(0, TAIL_LINES_MAX);
+    if (this.onLine !== null) written.forEach(this.onLine);
   }
+}
+
+function lineOf({ atMs, source, text, fields }: Entry): string {
+  const more = fields === null ? '' : ` ${JSON.stringify(fields, isFlat(fields) ? undefined : traced)}`;
+  return `${atMs.toFixed(3).padStart(12)} ${source.padEnd(14)} ${text}${more}`;
 }
 
 /** Fields that differ between two runs of one seed, or say nothing: keys and signatures are made by the machine's own randomness. */
@@ -56,7 +73,7 @@ const traced = (key: string, value: unknown): unknown =>
   UNTRACED_FIELDS.has(key) ? undefined : value instanceof Error ? String(value) : value;
 
 /** True if there is nothing for `traced` to do. */
-function isFlat(fields: Readonly<Record<string, unknown>>): boolean {
+function isFlat(fields: Fields): boolean {
   for (const name of Object.keys(fields)) {
     const value = fields[name];
     if ((typeof value === 'object' && value !== null) || UNTRACED_FIELDS.has(name)) return false;
@@ -68,8 +85,7 @@ function isFlat(fields: Readonly<Record<string, unknown>>): boolean {
 export function traceLogger(trace: Trace, source: string): Logger {
   const write =
     (level: string) =>
-    (event: string, fields: Readonly<Record<string, unknown>> = {}): void => {
-      trace.add(source, `${level} ${event} ${JSON.stringify(fields, isFlat(fields) ? undefined : traced)}`);
-    };
+    (event: string, fields: Fields = {}): void =>
+      trace.add(source, `${level} ${event}`, fields);
   return { info: write('.'), warn: write('!'), error: write('!!') };
 }

@@ -30,6 +30,8 @@ export interface SimulatedProcess {
   resume(): void;
   /** Nothing of the process ever runs again: timers, deliveries and continuations that wait for them. */
   kill(): void;
+  /** Runs `work` inside the process: now if it runs, else when it is resumed, never when it is dead. */
+  enter(work: () => void): void;
   /** Runs `deliver` inside the process `delayMs` of true time from now: a message that arrives, an answer of a disk. */
   deliver(delayMs: number, deliver: () => void): ScheduledEvent;
 }
@@ -98,14 +100,16 @@ export class VirtualTime {
               return;
             }
             const timer = after(delayMs, () => {
-              signal?.removeEventListener('abort', onAbort);
+              forget?.();
               resolve();
             });
-            const onAbort = (): void => {
-              timer.cancel();
-              resolve();
-            };
-            signal?.addEventListener('abort', onAbort, { once: true });
+            const forget =
+              signal === undefined
+                ? null
+                : whenAborted(signal, () => {
+                    timer.cancel();
+                    resolve();
+                  });
           }),
       },
       state: () => owner.state,
@@ -122,6 +126,10 @@ export class VirtualTime {
       kill: () => {
         owner.state = 'DEAD';
         owner.held = [];
+      },
+      enter: (work) => {
+        if (owner.state === 'RUNNING') work();
+        else this.schedule(owner, 0, work);
       },
       deliver: (delayMs, run) => this.schedule(owner, delayMs, run),
     };
@@ -220,6 +228,21 @@ export class VirtualTime {
     }
     heap[index] = last;
   }
+}
+
+const waitingFor = new WeakMap<AbortSignal, Set<() => void>>();
+
+/** Calls back when the signal aborts, unless the returned function was called before. One listener for each signal: a node's loop sleeps under the same one for days. */
+function whenAborted(signal: AbortSignal, callback: () => void): () => void {
+  let waiting = waitingFor.get(signal);
+  if (waiting === undefined) {
+    const all = (waiting = new Set<() => void>());
+    waitingFor.set(signal, all);
+    signal.addEventListener('abort', () => [...all].forEach((wake) => wake()), { once: true });
+  }
+  const here = waiting;
+  here.add(callback);
+  return () => void here.delete(callback);
 }
 
 const before = (left: Event, right: Event): boolean =>

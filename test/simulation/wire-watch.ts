@@ -1,10 +1,12 @@
 import { stepDownReceiptSchema } from '../../shared/contracts/node/commands.ts';
 import type { DataWatch } from './data-watch.ts';
 import type { MetadataWatch } from './metadata-watch.ts';
+import { contentOf } from './network.ts';
 import type { NetworkAnswer, NetworkRequest, SimulatedNetwork } from './network.ts';
 import { CONTROL_PLANE } from './wire.ts';
 
-const fieldsOf = (body: string): Readonly<Record<string, unknown>> => JSON.parse(body) as Record<string, unknown>;
+const fieldsOf = (message: { readonly body: string | null }): Readonly<Record<string, unknown>> =>
+  contentOf(message) as Record<string, unknown>;
 function textOf(value: unknown): string {
   if (typeof value !== 'string') throw new Error('a message without a shard');
   return value;
@@ -29,7 +31,7 @@ export function watchWire(
   };
   network.onAnswer = (host, request, answer) => {
     if (answer.status === 200 && request.body !== null && host !== CONTROL_PLANE.host)
-      noteAnswer(host, request.path, request.body, answer, {
+      noteAnswer(host, request, answer, {
         data,
         metadata,
         asked: { sentMs: sentMs.get(request) ?? Infinity, underLease: clock.holdsLease(host) },
@@ -39,21 +41,21 @@ export function watchWire(
 
 function noteAnswer(
   host: string,
-  path: NetworkRequest['path'],
-  body: string,
+  request: NetworkRequest,
   answer: NetworkAnswer,
   watches: { data: DataWatch; metadata: MetadataWatch; asked: { sentMs: number; underLease: boolean } },
 ): void {
+  const { path } = request;
   if (path === '/node/commands') {
     noteReceipts(answer.body, watches.metadata);
     return;
   }
   if (path.startsWith('/data/')) {
-    const { shard_id: shardId } = fieldsOf(body);
-    watches.data.servedClient(host, textOf(shardId), numberOf(fieldsOf(answer.body)['epoch']), watches.asked);
+    const { shard_id: shardId } = fieldsOf(request);
+    watches.data.servedClient(host, textOf(shardId), numberOf(fieldsOf(answer)['epoch']), watches.asked);
   } else if (path.startsWith('/replication/')) {
-    const request = fieldsOf(body);
-    watches.data.agreed(host, textOf(request['shard_id']), numberOf(request['epoch']));
+    const { shard_id: shardId, epoch } = fieldsOf(request);
+    watches.data.agreed(host, textOf(shardId), numberOf(epoch));
   }
 }
 
