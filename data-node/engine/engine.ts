@@ -47,7 +47,7 @@ const LOCK_WAIT_MS = 2_000;
 /**
  * Pages kept in memory, KiB. SQLite's own 2 MB are 500 pages: rows at random keys then cost a read of the file for each page on their way.
  */
-const PAGE_CACHE_KIB = 64 * 1024;
+const PAGE_CACHE_KIB = 16 * 1024;
 
 /**
  * Opens or creates the engine. Throws StorageError: CORRUPT for a damaged file (never served), BUSY when another process has
