@@ -37,7 +37,7 @@ const SHARD_BYTES = 1e6;
  * One every 2 s: some of the 80 replicas and the leaders of the plan in the minute that the busy windows make up, the rest after them. The
  * default of 100 an hour would show nothing in that time; the other limits are the defaults.
  */
-const LIMITS = { tick: 'off', repair: 'off', moves_per_hour: 1_800 } as const;
+const LIMITS = { moves_per_hour: 1_800 } as const;
 const POLL_MS = 250;
 const FINISH_MS_MAX = 180_000;
 const ENDED = ['SUCCEEDED', 'FAILED', 'CANCELLED'];
@@ -48,7 +48,15 @@ export async function runRebalanceLive(
 ): Promise<RebalanceFigures> {
   const prefixOf = (index: number): string => `s${String(index).padStart(3, '0')}/`;
   const ranges = Array.from({ length: SHARDS }, (_, index) => ({ prefix: prefixOf(index), rows: rowsOf(SHARD_BYTES) }));
-  const live = { nodes: NODES, zones: ZONES, rows: new Rows(ranges), pairs: PAIRS, windowMs: WINDOW_MS, ...options };
+  const live = {
+    nodes: NODES,
+    zones: ZONES,
+    rows: new Rows(ranges),
+    pairs: PAIRS,
+    windowMs: WINDOW_MS,
+    startsNodes: true,
+    ...options,
+  };
   let operationId: string | null = null;
   let planned = 0;
   let inWindows = 0;

@@ -86,6 +86,11 @@ export const TABLE = 'bench';
  * two with all nodes. What they wait for a processor counts in quiet and busy windows alike.
  */
 const GIVING_WAY = 10;
+/** The cluster changes nothing by itself: a quiet window is quiet, and the work meets no rebalance of the cluster's own. */
+const BY_HAND_ALONE = {
+  '/config/rebalance': { tick: 'off', repair: 'off' },
+  '/config/structure': { split: 'off', merge: 'off' },
+};
 const CAPACITY_SHARE = 0.3;
 const CAPACITY_MS = 4_000;
 /** Under load before the first window: connections stand, routes are known, code is compiled. */
@@ -117,6 +122,7 @@ export async function runLive<F extends object>(
   await machine.started();
   if (!options.startsNodes) setPriority(GIVING_WAY);
   try {
+    for (const [path, body] of Object.entries(BY_HAND_ALONE)) await cluster.call('PUT', path, body);
     await cluster.createTable(TABLE, rows.preSplitKeys());
     const traffic = new Traffic({ url: cluster.url, token: cluster.adminToken, table: TABLE, rows });
     try {
