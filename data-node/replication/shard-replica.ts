@@ -115,6 +115,7 @@ export class ShardReplica {
     }
     const { env } = this.context;
     const startMs = env.clock.monotonicMs();
+    const waitedBeforeMs = env.processorWaitMs?.() ?? 0;
     const otherMembers = !sameMembers(this.known, descriptor);
     this.known = descriptor;
     if (isNewer) this.persist(descriptor);
@@ -123,7 +124,13 @@ export class ShardReplica {
     else leadership?.apply(descriptor);
     if (leadership !== null && otherMembers) {
       const lockMs = env.clock.monotonicMs() - startMs;
-      env.log.info('members changed', { shard: this.shardId, generation: descriptor.generation, lock_ms: lockMs });
+      env.log.info('members changed', {
+        shard: this.shardId,
+        generation: descriptor.generation,
+        lock_ms: lockMs,
+        // Of these: the thread was ready, and the machine gave the processor to other programs.
+        lock_wait_ms: (env.processorWaitMs?.() ?? 0) - waitedBeforeMs,
+      });
     }
     this.considerLeading();
   }
