@@ -2,7 +2,12 @@ import { nodeId } from '../../shared/domain/ids.ts';
 import { decommissionNode, drainNode } from '../../shared/usecases/drain-node.ts';
 import { cordonNode, maintainNode, uncordonNode } from '../../shared/usecases/node-care.ts';
 import { getNode, listNodes } from '../../shared/usecases/nodes.ts';
-import { cancelOperation, pauseOperation, redriveOperation, resumeOperation } from '../../shared/usecases/operations.ts';
+import {
+  cancelOperation,
+  pauseOperation,
+  redriveOperation,
+  resumeOperation,
+} from '../../shared/usecases/operations.ts';
 import { registerNode } from '../../shared/usecases/register-node.ts';
 import { setRebalanceConfig } from '../../shared/usecases/rebalance-config.ts';
 import { expectSettled, waveStory } from '../support/wave-story.ts';
