@@ -80,8 +80,8 @@ export class Joins {
   }
 
   /**
-   * The shard is gone by a strong read: absorbed by a merge that this node was never told of, or deleted with its table. An id never comes
-   * back (I-2). Copies that reach to this one learn first what they are by now, as one of them may have to join it. Left for the next report
+   * The shard went into another one, by a strong read: a merge that this node was never told of absorbed it, and an id never comes back
+   * (I-2). Copies that reach to this one learn first what they are by now, as one of them may have to join it. Left for the next report
    * where that can't be told or stored.
    */
   async dropGone(gone: ShardReplica): Promise<void> {

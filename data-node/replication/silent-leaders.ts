@@ -71,6 +71,7 @@ export class SilentLeaders {
       epoch: descriptor.epoch,
       generation: descriptor.generation,
       store_uuid: registration.storeUuid,
+      begins: { table_id: descriptor.table_id, start_key: descriptor.start_key },
       // R3: tells a leader that is stuck from one that was just elected.
       silent_ms: Math.max(0, Math.floor(env.clock.monotonicMs() - replica.lastHeardMs)),
       log: {
@@ -81,6 +82,6 @@ export class SilentLeaders {
     });
     if (!result.ok) return;
     if (result.value.descriptor !== null) this.context.adopt(result.value.descriptor);
-    else if (result.value.code === 'SHARD_NOT_FOUND') await this.context.joins.dropGone(replica);
+    else if (result.value.code === 'SHARD_ABSORBED') await this.context.joins.dropGone(replica);
   }
 }

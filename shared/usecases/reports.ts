@@ -12,6 +12,7 @@ import {
   replicaId,
   shardId,
   storeUuid,
+  tableId,
 } from '../domain/ids.ts';
 import type { NodeEpoch, NodeId, ShardId } from '../domain/ids.ts';
 import { LEASE_PROFILES } from '../domain/lease.ts';
@@ -193,7 +194,12 @@ async function silentLeader(
 ): Promise<Outcome> {
   const id = shardId(one.shard_id);
   const shard = await present(deps, id);
-  if (shard === null) return refused('SHARD_NOT_FOUND', shardNotFound(id).message, null);
+  if (shard === null)
+    return refused(
+      (await wasAbsorbed(deps, one)) ? 'SHARD_ABSORBED' : 'SHARD_NOT_FOUND',
+      shardNotFound(id).message,
+      null,
+    );
   const entry = replicaById(shard, replicaId(one.replica_id));
   if (entry === undefined) {
     // A copy is listed before it is made, and its id is never listed again (R4): this one was removed, and the node does not know.
@@ -247,6 +253,16 @@ async function silentLeader(
   const renewing = deps.clock.wallMs() - leader.lastHeartbeatMs < 2 * renewsMs;
   if (renewing && inOfficeMs < ANNOUNCED_WITHIN_MS) await announceLeaders(deps, [shard]);
   return nothing(shard);
+}
+
+/**
+ * Whether the range of a shard that is not there went on in another one: who holds its first key now has a higher epoch than the copy knows
+ * (S2: a merged shard's epoch is above both parts'). That a shard is not found is no such proof: metadata may be lost, a copy of rows must not be with it.
+ */
+async function wasAbsorbed(deps: Deps, one: Extract<NodeReport, { type: 'silent_leader' }>): Promise<boolean> {
+  if (one.begins === undefined) return false;
+  const holder = await deps.directory.lookup(tableId(one.begins.table_id), encodedKey(one.begins.start_key));
+  return holder !== null && holder.shard.epoch > one.epoch;
 }
 
 async function stepDownReceipt(

@@ -205,7 +205,16 @@ export class FakeControlPlane {
       message: code,
       descriptor: this.shards.has(report.shard_id) ? this.shard(report.shard_id) : null,
     });
-    if (!this.shards.has(report.shard_id)) return answer('REFUSED', 'SHARD_NOT_FOUND');
+    if (!this.shards.has(report.shard_id)) {
+      const begins = report.type === 'silent_leader' ? report.begins?.start_key : undefined;
+      const absorbed = [...this.shards.keys()]
+        .map((shardId) => this.shard(shardId))
+        .some(
+          ({ start_key: from, end_key: to, epoch }) =>
+            begins !== undefined && from <= begins && (to === null || begins < to) && epoch > report.epoch,
+        );
+      return answer('REFUSED', absorbed ? 'SHARD_ABSORBED' : 'SHARD_NOT_FOUND');
+    }
     const shard = this.shard(report.shard_id);
     if (report.type === 'split_key') {
       const { state } = shard;

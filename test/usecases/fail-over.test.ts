@@ -308,6 +308,34 @@ describe('failover in the store (E1, E3, E4, R1)', () => {
     expect(await world.shard(SHARD)).toEqual(before);
   });
 
+  test('a copy of a shard that is not there learns that its range went on elsewhere only from a higher epoch there', async () => {
+    await fence(1);
+    await sweepFencedNode(world.deps, BY, await world.liveness(1));
+    const holder = await world.shard(SHARD);
+    expect(holder.epoch).toBe(2);
+    const begins = { table_id: holder.tableId, start_key: holder.startKey };
+    const ask = async (epoch: number, where?: Record<keyof typeof begins, string>): Promise<unknown> => {
+      const { code } = await reportAs(2, 1, 'inc-2', {
+        type: 'silent_leader',
+        shard_id: 'shard-absorbed',
+        replica_id: 'r-absorbed',
+        epoch,
+        generation: 1,
+        store_uuid: 'store-2',
+        ...(where === undefined ? {} : { begins: where }),
+        log: { last_epoch: 1, last_seq: 0, intact: true },
+      });
+      return code;
+    };
+    expect(await ask(1, begins)).toBe('SHARD_ABSORBED');
+    // The same epoch or a higher one: metadata of before the copy came into being, perhaps.
+    expect(await ask(2, begins)).toBe('SHARD_NOT_FOUND');
+    expect(await ask(3, begins)).toBe('SHARD_NOT_FOUND');
+    expect(await ask(1, { ...begins, table_id: 'table-unknown' })).toBe('SHARD_NOT_FOUND');
+    expect(await ask(1)).toBe('SHARD_NOT_FOUND');
+    expect(world.sent.filter(({ type }) => type === 'remove_replica')).toEqual([]);
+  });
+
   test('a leader that was just elected and renews is told again when a follower misses it', async () => {
     await fence(1);
     await sweepFencedNode(world.deps, BY, await world.liveness(1));

@@ -172,6 +172,8 @@ export const nodeReportSchema = z.discriminatedUnion('type', [
     store_uuid: systemIdSchema,
     /** Milliseconds since the follower last heard its leader, on the follower's monotonic clock. */
     silent_ms: counterSchema.optional(),
+    /** Where the copy's range begins: what became of a shard that is not there any more shows in who holds that key by now. */
+    begins: z.strictObject({ table_id: systemIdSchema, start_key: keySchema }).optional(),
     log: z.strictObject({ last_epoch: loggedEpochSchema, last_seq: counterSchema, intact: z.boolean() }),
   }),
   z.strictObject({ type: z.literal('step_down_receipt'), ...stepDownReceiptSchema.shape }),
