@@ -136,7 +136,8 @@ const TAMPERED: Readonly<Record<string, { readonly guards: readonly string[]; re
     },
   },
   'an election without a fence': {
-    guards: ['L1', 'E2_RECEIPT'],
+    // R2_SESSION: the registration that is left out may have had a session of replication first.
+    guards: ['L1', 'E2_RECEIPT', 'R2_SESSION'],
     tamper: (events) => {
       const at = events.findIndex((event, index) => {
         if (event.type !== 'descriptor' || !isLeaderChange(event, events.slice(0, index))) return false;
