@@ -16,6 +16,18 @@ async function fill(cluster: Cluster, entries: number): Promise<void> {
   }
 }
 
+/** A new node gets a replica of the shard, and becomes IN_SYNC. */
+async function addEmptyReplica(cluster: Cluster, nodeId: string): Promise<void> {
+  const { controlPlane } = cluster;
+  cluster.start(nodeId);
+  controlPlane.change(SHARD_ID, (shard) => ({
+    replicas: [...shard.replicas, controlPlane.entry(nodeId, 'added', 'LAGGING')],
+  }));
+  await cluster.apply(controlPlane.command('create_replica', SHARD_ID, nodeId));
+  await cluster.apply(controlPlane.command('apply_descriptor', SHARD_ID, 'n1'));
+  await cluster.until(`${nodeId} is in sync`, () => controlPlane.inSync(SHARD_ID).includes(nodeId));
+}
+
 describe('catch-up', () => {
   it('is by log while the leader keeps what is missing', async () => {
     const cluster = await threeNodes();
@@ -55,13 +67,7 @@ describe('catch-up', () => {
   it('of an empty copy is by snapshot where the rows are fewer bytes than the log', async () => {
     const cluster = await threeNodes();
     for (let i = 0; i < 5; i++) await cluster.put('n1', 'hot', `${i}`.repeat(100_000));
-    cluster.start('n4');
-    cluster.controlPlane.change(SHARD_ID, (shard) => ({
-      replicas: [...shard.replicas, cluster.controlPlane.entry('n4', 'added', 'LAGGING')],
-    }));
-    await cluster.apply(cluster.controlPlane.command('create_replica', SHARD_ID, 'n4'));
-    await cluster.apply(cluster.controlPlane.command('apply_descriptor', SHARD_ID, 'n1'));
-    await cluster.until('n4 is in sync', () => cluster.controlPlane.inSync(SHARD_ID).includes('n4'));
+    await addEmptyReplica(cluster, 'n4');
     expect(cluster.traffic.some((message) => message.verb === 'snapshot' && message.to === 'n4')).toBe(true);
     await cluster.run(500);
     expect(cluster.committedRows('n4')).toEqual(cluster.committedRows('n1'));
@@ -112,13 +118,7 @@ describe('catch-up', () => {
   it('adds an empty replica with a new id, which becomes electable (R4)', async () => {
     const cluster = await threeNodes();
     await cluster.put('n1', 'k', 1);
-    cluster.start('n4');
-    cluster.controlPlane.change(SHARD_ID, (shard) => ({
-      replicas: [...shard.replicas, cluster.controlPlane.entry('n4', 'added', 'LAGGING')],
-    }));
-    await cluster.apply(cluster.controlPlane.command('create_replica', SHARD_ID, 'n4'));
-    await cluster.apply(cluster.controlPlane.command('apply_descriptor', SHARD_ID, 'n1'));
-    await cluster.until('n4 is in sync', () => cluster.controlPlane.inSync(SHARD_ID).includes('n4'));
+    await addEmptyReplica(cluster, 'n4');
     await cluster.failOver('n4');
     expect((await cluster.get('n4', 'k')).body).toMatchObject({ value: 1 });
   });
