@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
 import { systemEnvironment } from './system/environment.ts';
 import { EXIT_CODES, StartRefused, runNode } from './system/node-process.ts';
 import { USAGE, readOptions } from './system/options.ts';
@@ -20,6 +21,9 @@ async function main(): Promise<number> {
     process.stdout.write(`${USAGE}\n`);
     return 0;
   }
+  // Code that did not run for some garbage collections is thrown away, and compiled anew while a shard is locked: what the rehearsal of forks
+  // compiled would be gone a minute later. All of the node's code is a few megabytes.
+  setFlagsFromString('--no-flush-bytecode');
   const { nodeId, host, exitWithParent } = options.value;
   const environment = systemEnvironment(nodeId);
   const stopping = stopSignal(exitWithParent);
