@@ -195,7 +195,7 @@ export async function runLive<F extends object>(
 const meets = (figures: LiveFigures): boolean =>
   figures.failed_requests === 0 &&
   (figures.p99_ratio_median ?? Infinity) <= P99_RATIO_MAX &&
-  (figures.in_node_lock_own_ms_p99 ?? Infinity) <= LOCK_P99_MS_MAX &&
+  (figures.in_node_lock_ms_p99 ?? Infinity) <= LOCK_P99_MS_MAX &&
   figures.lost_writes === 0 &&
   figures.double_leaders === 0;
 
