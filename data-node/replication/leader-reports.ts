@@ -49,7 +49,7 @@ export class LeaderReports {
     this.term = term;
   }
 
-  /** The descriptor came, as new as any that is known. */
+  /** The descriptor came, and no newer one is known. */
   descriptorSeen(): void {
     this.descriptorSeenMs = this.context.env.clock.monotonicMs();
   }

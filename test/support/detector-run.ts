@@ -8,7 +8,7 @@ import type { CommittedWrite, InjectedError } from '../../shared/store/faults.ts
 import { VirtualTime, WALL_CLOCK_START_MS } from '../simulation/virtual-time.ts';
 import type { SimulatedProcess } from '../simulation/virtual-time.ts';
 import { evenShards, tiledTable } from './tiles.ts';
-import { ADMIN, nodePrincipal, useCaseWorld } from './use-case-world.ts';
+import { ADMIN, nodePrincipal, registrationOf, useCaseWorld } from './use-case-world.ts';
 
 /** Nodes that do nothing but renew, and detector loops, all under one virtual clock over the embedded store. */
 export interface DetectorRun {
@@ -49,12 +49,9 @@ export async function detectorRun(options: { nodes: number; zones: number; relay
       params: {},
       query: {},
       body: {
-        node_id: `node-${node}`,
-        host: '127.0.0.1',
-        port: 7000 + node,
+        ...registrationOf(node),
         zone: 'abc'[(node - 1) % options.zones] ?? 'a',
         incarnation,
-        store_uuid: `store-${node}`,
         ...(options.relay === undefined ? {} : { relay: options.relay }),
         ...(stored === undefined ? {} : { attestation: { node_epoch: stored.nodeEpoch, counter: stored.attestation } }),
       },

@@ -135,20 +135,21 @@ export function useCaseWorld(options: UseCaseWorldOptions = {}): UseCaseWorld {
   };
 }
 
-/** Registers `node-<n>` in zone `z<n>` with incarnation `inc-<n>` and directory `store-<n>`. */
+/** What `node-<n>` registers with: zone `z<n>`, incarnation `inc-<n>`, directory `store-<n>`. */
+export const registrationOf = (node: number) => ({
+  node_id: `node-${node}`,
+  host: '127.0.0.1',
+  port: 7000 + node,
+  zone: `z${node}`,
+  incarnation: `inc-${node}`,
+  store_uuid: `store-${node}`,
+});
+
+/** Registers nodes as `registrationOf` has them. */
 export async function registered(world: UseCaseWorld, ...nodes: number[]): Promise<void> {
   const { registerNode } = await import('../../shared/usecases/nodes.ts');
   for (const node of nodes) {
-    const answer = await world.call('registerNode', registerNode, {
-      body: {
-        node_id: `node-${node}`,
-        host: '127.0.0.1',
-        port: 7000 + node,
-        zone: `z${node}`,
-        incarnation: `inc-${node}`,
-        store_uuid: `store-${node}`,
-      },
-    });
+    const answer = await world.call('registerNode', registerNode, { body: registrationOf(node) });
     if (!answer.ok) throw new Error(`node-${node} was refused: ${answer.error.message}`);
   }
 }

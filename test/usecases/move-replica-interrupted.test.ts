@@ -1,3 +1,5 @@
+import { BEGIN } from '../../shared/domain/operation.ts';
+import { PHASES } from '../../state-machines/move-replica/work.ts';
 import {
   cancelOperation,
   pauseOperation,
@@ -9,17 +11,7 @@ import type { Story } from '../support/moving-story.ts';
 
 /** A move that is paused, cancelled, repeated or robbed of a node or of its own process, at every boundary of a step (I-9, I-10). */
 
-const STEPS = [
-  'begin',
-  'claim',
-  'add-replicas',
-  'create-replicas',
-  'await-in-sync',
-  'move-leader',
-  'remove-replicas',
-  'forget',
-  'release',
-];
+const STEPS: readonly string[] = [BEGIN, ...PHASES];
 /** Steps before which a cancel is accepted. */
 const CANCELLABLE = STEPS.slice(0, STEPS.indexOf('remove-replicas'));
 

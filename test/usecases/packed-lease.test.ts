@@ -10,7 +10,7 @@ import { heartbeat, releaseNode } from '../../shared/usecases/heartbeat.ts';
 import { heartbeats } from '../../shared/usecases/heartbeats.ts';
 import { registerNode } from '../../shared/usecases/nodes.ts';
 import { SYSTEM } from '../../shared/usecases/principal.ts';
-import { nodePrincipal, useCaseWorld } from '../support/use-case-world.ts';
+import { nodePrincipal, registrationOf, useCaseWorld } from '../support/use-case-world.ts';
 import type { UseCaseWorld } from '../support/use-case-world.ts';
 
 const BY = SYSTEM('detector');
@@ -54,15 +54,7 @@ describe('a packed lease (L1)', () => {
 
   const register = async (node: number, over: object = { relay: 'relay-1' }) =>
     world.call('registerNode', registerNode, {
-      body: {
-        node_id: `node-${node}`,
-        host: '127.0.0.1',
-        port: 7000 + node,
-        zone: 'z1',
-        incarnation: `inc-${node}`,
-        store_uuid: `store-${node}`,
-        ...over,
-      },
+      body: { ...registrationOf(node), zone: 'z1', ...over },
     });
   const given = async (...nodes: number[]): Promise<void> => {
     for (const node of nodes)

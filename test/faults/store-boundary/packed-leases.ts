@@ -4,7 +4,7 @@ import { heartbeat, releaseNode } from '../../../shared/usecases/heartbeat.ts';
 import { heartbeats } from '../../../shared/usecases/heartbeats.ts';
 import { registerNode } from '../../../shared/usecases/nodes.ts';
 import { SYSTEM } from '../../../shared/usecases/principal.ts';
-import { ADMIN, nodePrincipal } from '../../support/use-case-world.ts';
+import { ADMIN, nodePrincipal, registrationOf } from '../../support/use-case-world.ts';
 import { checkHistory } from '../../support/world-checks.ts';
 import type { MortalWorld } from '../../support/mortal-world.ts';
 import { expectThat, ticksOff } from '../scenario-kit.ts';
@@ -32,15 +32,7 @@ async function untilDone(
 
 const register = (world: MortalWorld, node: number, over: object): Promise<void> =>
   untilDone(world, 'api-registerNode', async (deps) => {
-    const body = {
-      node_id: `node-${node}`,
-      host: '127.0.0.1',
-      port: 7000 + node,
-      zone: 'z1',
-      incarnation: `inc-${node}`,
-      store_uuid: `store-${node}`,
-      ...over,
-    };
+    const body = { ...registrationOf(node), zone: 'z1', ...over };
     return (await registerNode(deps, ADMIN, { params: {}, query: {}, body })).ok;
   });
 
