@@ -8,7 +8,7 @@ import { join } from 'node:path';
 /** Depth of the search stack, in steps; a run that needs more is an error, never a silent cut. */
 const DEPTH_MAX = 2_000_000;
 /** Memory of one verifier, MiB. */
-const MEMORY_MIB_MAX = 6_000;
+const MEMORY_MIB_MAX = 4_000;
 /** One search, s. */
 const SECONDS_MAX = 900;
 /** A verifier's report is some tens of lines; a counterexample some hundred. */

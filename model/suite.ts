@@ -20,6 +20,13 @@ export interface GuardRun {
   readonly without: string;
 }
 
+/** Models that are searched in a second or two, and those of leadership that stand for it in the quick part, by the run's name. */
+const QUICK_MODELS: ReadonlySet<string> = new Set(['lease', 'membership', 'directory']);
+const QUICK_RUNS: ReadonlySet<string> = new Set(['transfers', 'leadership with leases']);
+
+/** Belongs to the quick part (`npm run model -- --quick`). `name`: of the run, or its guard. */
+export const isQuick = (model: string, name: string): boolean => QUICK_MODELS.has(model) || QUICK_RUNS.has(name);
+
 export const MODELS: readonly ModelRun[] = [
   {
     name: 'lease',

@@ -112,7 +112,7 @@ const definitions = new Map<string, unknown>(
 /** Nothing is judged before `begin`: the scenario's set-up is undisturbed. */
 export function mortalWorld(time: VirtualTime, { judge: ofWorld, aroundStep, traced = false }: MortalOptions = {}) {
   const main = time.processEnvironment({ name: 'immortal' });
-  const base = useCaseWorld({ clock: main.clock, timers: main.timers });
+  const base = useCaseWorld({ clock: main.clock, timers: main.timers, items: 'PLAIN' });
   const copies = new ObedientNodes(() => base.committed.length);
   const deaths = new Map<SimulatedProcess, () => void>();
   const judges = new Map<SimulatedProcess, Judge>();

@@ -1,4 +1,6 @@
 import { parseArgs } from 'node:util';
+import { commit } from '../../../bench/commit.ts';
+import { openProgress } from '../../support/progress.ts';
 import { everyWay, pairsOf, singlesOf } from './enumerate.ts';
 import type { Way } from './enumerate.ts';
 import { FAULT_KINDS, faultNamed, nameOf } from './faults.ts';
@@ -6,12 +8,12 @@ import type { Fault } from './faults.ts';
 import { machines } from './machines.ts';
 import { runSaga } from './run.ts';
 import type { SagaRun } from './run.ts';
-import { commit } from '../../../bench/commit.ts';
 
 /**
- * `npm run sagas -- [--pairs] [--way NAME] [--every N] [--from K] [--seconds S] [--json]`: every state machine x every state x every fault, then
- * with `--pairs` all pairs. `--every N --from K` takes each Nth case, from the Kth on; `--seconds` ends earlier. `--way NAME --case "State fault@effect,
- * State fault"` runs one case. Exit status 1 if a case is violated.
+ * `npm run sagas -- [--pairs] [--no-singles] [--way NAME] [--every N] [--from K] [--seconds S] [--into FILE] [--json]`: every state machine x every
+ * state x every fault, then with `--pairs` all pairs. `--every N --from K` takes each Nth case, from the Kth on. After `--seconds` nothing new is begun;
+ * `--into` keeps what was done at this commit, so that the same call goes on. `--way NAME --case "State fault@effect, State fault"` runs one case.
+ * Exit status 1 if a case is violated, 3 if `--seconds` left some for another call.
  */
 const { values } = parseArgs({
   options: {
@@ -22,6 +24,7 @@ const { values } = parseArgs({
     every: { type: 'string', default: '1' },
     from: { type: 'string', default: '0' },
     seconds: { type: 'string', default: 'Infinity' },
+    into: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
   allowNegative: true,
@@ -34,35 +37,57 @@ const every = Number(values.every);
 const from = Number(values.from);
 const isOver = (): boolean => (performance.now() - startedMs) / 1000 > secondsMax;
 
-const totals = { cases: 0, pairs: 0, unmet: 0, skipped: 0, violations: 0 };
+const atCommit = commit();
+const progress = openProgress(values.into);
+const totals = { cases: 0, pairs: 0, unmet: 0, left: 0, violations: 0 };
 const ends = new Map<string, number>();
 const reached = new Map<string, Set<string>>();
 const violated: { case: string; problems: readonly string[] }[] = [];
 
 const caseName = (way: Way, faults: readonly Fault[]): string => `${way.name}: ${faults.map(nameOf).join(', ')}`;
 
-function take(way: Way, run: SagaRun): void {
-  const states = reached.get(way.machine.type) ?? new Set<string>();
-  reached.set(way.machine.type, states);
-  for (const state of run.reached) states.add(state);
-  ends.set(run.end, (ends.get(run.end) ?? 0) + 1);
-  if (run.problems.length === 0) return;
+/** What is kept of a run. */
+interface Outcome {
+  readonly end: string;
+  readonly allFired: boolean;
+  readonly reached: readonly string[];
+  readonly problems: readonly string[];
+}
+
+const outcomeOf = ({ end, allFired, reached: states, problems }: SagaRun): Outcome => ({
+  end,
+  allFired,
+  reached: [...states],
+  problems,
+});
+
+function take(way: Way, faults: readonly Fault[], { end, reached: states, problems }: Outcome): void {
+  const known = reached.get(way.machine.type) ?? new Set<string>();
+  reached.set(way.machine.type, known);
+  for (const state of states) known.add(state);
+  ends.set(end, (ends.get(end) ?? 0) + 1);
+  if (problems.length === 0) return;
   totals.violations++;
-  violated.push({ case: caseName(way, run.faults), problems: run.problems });
-  print(`VIOLATED ${caseName(way, run.faults)} -> ${run.end}`);
-  for (const problem of run.problems) print(`    ${problem.slice(0, 600)}`);
+  violated.push({ case: caseName(way, faults), problems });
+  print(`VIOLATED ${caseName(way, faults)} -> ${end}`);
+  for (const problem of problems) print(`    ${problem.slice(0, 600)}`);
 }
 
 async function runAll(way: Way, cases: readonly (readonly Fault[])[], count: 'cases' | 'pairs'): Promise<void> {
   for (const [index, faults] of cases.entries()) {
     if (index % every !== from % every) continue;
-    if (isOver()) {
-      totals.skipped++;
-      continue;
+    const key = `${atCommit} ${count} ${caseName(way, faults)}`;
+    let outcome = progress.get<Outcome>(key);
+    if (outcome === null) {
+      if (isOver()) {
+        totals.left++;
+        continue;
+      }
+      outcome = outcomeOf(await runSaga(way.machine, way.saga, faults));
+      progress.add(key, outcome);
     }
-    const run = await runSaga(way.machine, way.saga, faults);
-    totals[run.allFired ? count : 'unmet']++;
-    take(way, run);
+    totals[outcome.allFired ? count : 'unmet']++;
+    take(way, faults, outcome);
   }
 }
 
@@ -89,7 +114,7 @@ for (const way of ways) {
     );
   } else {
     const undisturbed = await runSaga(way.machine, way.saga, []);
-    take(way, undisturbed);
+    take(way, [], outcomeOf(undisturbed));
     if (values.singles) await runAll(way, singlesOf(undisturbed), 'cases');
     if (values.pairs) await runAll(way, pairsOf(undisturbed), 'pairs');
   }
@@ -106,8 +131,8 @@ const missing = present.flatMap(({ type, states }) =>
 print(`states that no case reached: ${missing.length === 0 ? 'none' : missing.join(', ')}`);
 const summary = {
   name: 'sagas',
-  commit: commit(),
-  pass: totals.violations === 0,
+  commit: atCommit,
+  pass: totals.violations === 0 && totals.left === 0,
   machines: present.length,
   states: present.reduce((sum, { states }) => sum + states.size, 0) - missing.length,
   states_not_reached: missing,
@@ -118,4 +143,4 @@ const summary = {
   violated: violated.slice(0, 50),
 };
 process.stdout.write(`${JSON.stringify(summary, null, values.json ? undefined : 2)}\n`);
-process.exitCode = totals.violations === 0 ? 0 : 1;
+process.exitCode = totals.violations > 0 ? 1 : totals.left > 0 ? 3 : 0;
