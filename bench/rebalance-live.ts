@@ -54,7 +54,6 @@ export async function runRebalanceLive(
     rows: new Rows(ranges),
     pairs: PAIRS,
     windowMs: WINDOW_MS,
-    startsNodes: true,
     ...options,
   };
   let operationId: string | null = null;

@@ -1,4 +1,4 @@
-import { loadavg, setPriority } from 'node:os';
+import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterProcess, until } from './cluster-process.ts';
 import { readInNodeLocks } from './node-logs.ts';
@@ -24,8 +24,6 @@ export interface LiveOptions {
   readonly pairs: number;
   readonly windowMs: number;
   readonly keep: boolean;
-  /** The work itself starts nodes: they inherit this process's priority, so it stays as it is. */
-  readonly startsNodes?: boolean;
 }
 
 export interface LiveFigures {
@@ -81,11 +79,6 @@ export interface LiveCluster {
 }
 
 export const TABLE = 'bench';
-/**
- * Nice value (-20 to 19) of the load generator's thread once the cluster runs: clients have processors of their own, and here they share
- * two with all nodes. What they wait for a processor counts in quiet and busy windows alike.
- */
-const GIVING_WAY = 10;
 /** The cluster changes nothing by itself: a quiet window is quiet, and the work meets no rebalance of the cluster's own. */
 const BY_HAND_ALONE = {
   '/config/rebalance': { tick: 'off', repair: 'off' },
@@ -120,7 +113,6 @@ export async function runLive<F extends object>(
   const cluster = await ClusterProcess.start({ ...options, profile: 'standard', selfFencing: 'on' });
   const machine = new MachinePauses();
   await machine.started();
-  if (!options.startsNodes) setPriority(GIVING_WAY);
   try {
     for (const [path, body] of Object.entries(BY_HAND_ALONE)) await cluster.call('PUT', path, body);
     await cluster.createTable(TABLE, rows.preSplitKeys());

@@ -26,7 +26,7 @@ export class MachinePauses {
     this.worker.unref();
   }
 
-  /** Resolves when its thread runs, with the priority that this one had when it was started. */
+  /** Resolves when its thread runs. */
   started(): Promise<void> {
     return new Promise((resolve) => this.worker.once('online', resolve));
   }

@@ -171,6 +171,12 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
       set: to,
       when: [{ kind: 'equals', field: 'shardId', value: shard.shardId }],`,
       },
+      // Its audit entry bears the generation as its number, which alone would refuse it (I-16).
+      {
+        file: 'shared/usecases/descriptor-change.ts',
+        find: '          number: next.generation,\n',
+        replace: '          number: deps.clock.wallMs(),\n',
+      },
     ],
   },
   {
