@@ -10,8 +10,6 @@ import type { Deps } from '../../shared/ports.ts';
 import { configChange, tableChange } from '../../shared/usecases/change-replication.ts';
 import { replicationConfig } from '../../shared/usecases/config.ts';
 import { everyRecord } from '../../shared/usecases/every-record.ts';
-import { REMOVAL_WAIT_MS } from '../move-replica/steps.ts';
-import { UNDO_WAIT_MS } from '../move-replica/undo.ts';
 import { BY } from '../move-replica/work.ts';
 import { fieldsOf } from '../step.ts';
 import { waveMachine } from '../waves.ts';
@@ -23,11 +21,8 @@ import type { WaveGoal, WavePass } from '../waves.ts';
  * cancel turns the target round: what was changed is brought back by the same means.
  */
 
-/**
- * Time without a shard done after which the rest is left as it is: nodes that restart are back by then. Longer than a move may hold a shard: one
- * whose removal waits for the copies that only this change adds is undone first, and then the shard is free for it.
- */
-const IDLE_MS = REMOVAL_WAIT_MS + UNDO_WAIT_MS + 180_000;
+/** Time without a shard done after which the rest is left as it is: nodes that restart are back by then. */
+const IDLE_MS = 600_000;
 /** Shards that one plan reads, and parts that it holds. */
 const SCANNED_MAX = 5_000;
 const PARTS_MAX = 500;

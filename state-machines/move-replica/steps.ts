@@ -29,7 +29,7 @@ import type { MoveState, Phase, Work } from './work.ts';
 /** Time for the leadership to leave a replica: a transfer takes a second, a failover 6 to 12 s. */
 const LEADER_WAIT_MS = 300_000;
 /** Time for the survivors of a removal to be in sync: a node that restarts meanwhile is back within minutes. */
-export const REMOVAL_WAIT_MS = 900_000;
+const REMOVAL_WAIT_MS = 900_000;
 /** The leader is waited for so long before the old copies are destroyed: until it knows that they left, it waits for their acknowledgements. */
 const LEADER_TOLD_MS = 10_000;
 /** Random bytes of a replica id, which is never reused (R4). */

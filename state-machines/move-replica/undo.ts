@@ -17,7 +17,7 @@ import type { Work } from './work.ts';
 /** Undoing of a membership change: what it added leaves again, as far as the floor of I-7 allows. */
 
 /** What can't be taken back in this time is kept: a failover or a restart of a survivor is over by then. */
-export const UNDO_WAIT_MS = 120_000;
+const UNDO_WAIT_MS = 120_000;
 
 export const UNFINISHED: StepError = {
   code: 'STEP_FAILED',
