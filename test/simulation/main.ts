@@ -5,7 +5,7 @@ import type { SimulationOptions, SimulationResult } from './cluster.ts';
 import { PACES } from './pace.ts';
 import type { PaceName } from './pace.ts';
 import { reportPlanted } from './mistakes/report-planted.ts';
-import { shareVerdicts } from './shared-verdicts.ts';
+import { useQuickSignatures } from './quick-signatures.ts';
 import { summaryOf } from './summary.ts';
 import { commit } from '../../bench/commit.ts';
 
@@ -45,7 +45,7 @@ if (values.help) {
   process.stdout.write(USAGE);
   process.exit(0);
 }
-shareVerdicts();
+useQuickSignatures();
 if (values.planted) process.exit(await reportPlanted(values));
 
 /** Minutes of virtual time under faults, for each seed; set-up and recovery come on top. */
