@@ -4,6 +4,7 @@ import { seededRandom } from '../random.ts';
 import type { SeededRandom } from '../random.ts';
 import {
   answersLost,
+  cleanRestartsOnSlowStore,
   cleanStops,
   contention,
   deafLeaders,
@@ -12,6 +13,7 @@ import {
   outageOfFew,
   outageWithCut,
   partitions,
+  partitionsOnSlowStore,
   powerLosses,
   restartsOnSlowStore,
   RUN_MINUTES,
@@ -195,6 +197,9 @@ export const RUNS: Readonly<Record<SettingName, (seed: number) => Run>> = {
   'splits that leaders do not hear of': scripted(deafLeaders, { operated: true }),
   'power losses with an old directory': scripted(oldDirectories),
   'moves and restarts': scripted(restartsOnSlowStore, { operated: true }),
+  'moves and clean restarts': scripted(cleanRestartsOnSlowStore, { operated: true }),
+  'small pages': scripted(partitionsOnSlowStore, { operated: true }),
+  'copies raised and lowered': scripted(partitionsOnSlowStore, { operated: true }),
   'contended store': scripted(contention),
   'store outage with a node cut off': scripted(outageWithCut),
   'many nodes lost at once': counted(manyLost, {}, (fences) => {

@@ -46,6 +46,20 @@ export const cleanStops: Script = (cluster, time, random) =>
     time.after(random.between(4_500, 7_000), () => node.start());
   });
 
+/** Nodes that were stopped register again as soon as their release is answered: no lease runs out in between, and nobody took them off a list. */
+const cleanRestarts: Script = (cluster, time, random) =>
+  repeatedly(time, random, [300, 1_200], () => {
+    const node = someNode(cluster, random);
+    if (node === null) return;
+    node.stop();
+    for (const afterMs of [100, 200, 400, 800, 1_600, 4_500]) time.after(afterMs, () => node.start());
+  });
+
+export const cleanRestartsOnSlowStore: Script = (cluster, time, random) => {
+  cluster.climate.weather = { ...FAIR_STORE, latencyMsMax: 30 };
+  cleanRestarts(cluster, time, random);
+};
+
 const restarts: Script = (cluster, time, random) =>
   repeatedly(time, random, [500, 3_000], () => {
     const node = someNode(cluster, random);
@@ -70,6 +84,12 @@ export const partitions: Script = (cluster, time, random) =>
         time.after(fromMs + random.between(0.5, 2) * cluster.leaseMs, () => cluster.network.mend(from, to));
       }
   });
+
+/** The same, while calls of the store take up to 60 ms: what is decided is old when it is committed. */
+export const partitionsOnSlowStore: Script = (cluster, time, random) => {
+  cluster.climate.weather = { ...FAIR_STORE, latencyMsMax: 30 };
+  partitions(cluster, time, random);
+};
 
 /**
  * Once a round, if every copy is whole: a node of three lags and comes back, while the others no longer hear the control plane; before they do

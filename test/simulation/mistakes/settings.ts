@@ -51,6 +51,37 @@ const MOSTLY_MOVES: SourceChange = {
     request: ({ shards, nodes }, random) => {`,
 };
 
+/** Five copies on five nodes are left out: a drain would wait for a sixth node for as long as its operator lets it. */
+const MOSTLY_FACTORS: readonly SourceChange[] = [
+  {
+    file: OPERATOR,
+    find: `    weight: 1,
+    starts: true,
+    request: ({ table }, random) => {`,
+    replace: `    weight: 60,
+    starts: true,
+    request: ({ table }, random) => {`,
+  },
+  {
+    file: OPERATOR,
+    find: 'const REPLICATION_FACTORS = [2, 3, 3, 4, 5];',
+    replace: 'const REPLICATION_FACTORS = [2, 3, 3, 4];',
+  },
+];
+/** A run has nine shards at most, a page in production 64. */
+const SMALL_PAGES: readonly SourceChange[] = [
+  {
+    file: 'shared/store/directory-pages.ts',
+    find: 'export const PAGE_SHARDS_MAX = 64;',
+    replace: 'export const PAGE_SHARDS_MAX = 4;',
+  },
+  {
+    file: 'shared/store/directory-pages.ts',
+    find: 'export const PAGE_FILL = 48;',
+    replace: 'export const PAGE_FILL = 3;',
+  },
+];
+
 export const SETTINGS = {
   ordinary: { about: 'random faults; relayed and operated by the seed', changes: [] },
   operated: { about: 'random faults, with an operator', changes: [] },
@@ -83,6 +114,20 @@ export const SETTINGS = {
   'moves and restarts': {
     about: 'nodes die and start again, and an operator who mostly moves; store calls take up to 60 ms',
     changes: [MOSTLY_MOVES],
+  },
+  'moves and clean restarts': {
+    about:
+      'nodes are stopped as by Ctrl-C and are back within a second, and an operator who mostly moves; store calls take up to 60 ms',
+    changes: [MOSTLY_MOVES],
+  },
+  'small pages': {
+    about:
+      'a page of the directory holds four shards at most; partitions, and an operator who mostly splits and merges; store calls take up to 60 ms',
+    changes: [...MOSTLY_SPLITS, ...SMALL_PAGES],
+  },
+  'copies raised and lowered': {
+    about: 'partitions, and an operator who mostly changes the replication factor; store calls take up to 60 ms',
+    changes: MOSTLY_FACTORS,
   },
   'contended store': { about: 'every second write is refused by another transaction, for 20 s at a time', changes: [] },
   'many nodes lost at once': { about: 'four of five nodes in three zones fall silent at once', changes: [] },

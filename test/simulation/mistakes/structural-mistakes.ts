@@ -134,13 +134,25 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a removal counts copies on nodes that were fenced',
     breaks: 'S3',
-    setting: 'moves and restarts',
+    setting: 'moves and clean restarts',
     changes: [
       {
         file: 'shared/domain/membership.ts',
         find: 'return lease?.nodeEpoch === replica.nodeEpoch && lease.storeUuid === replica.storeUuid;',
         replace: 'return lease !== undefined;',
       },
+      {
+        file: 'shared/usecases/membership.ts',
+        find: 'checks: () => nodeEpochChecks(counted),',
+        replace: 'checks: () => nodeEpochChecks(counted.slice(counted.length)),',
+      },
+    ],
+  },
+  {
+    name: 'a removal does not check in its commit that what it counted still holds',
+    breaks: 'S3',
+    setting: 'moves and clean restarts',
+    changes: [
       {
         file: 'shared/usecases/membership.ts',
         find: 'checks: () => nodeEpochChecks(counted),',
@@ -176,6 +188,38 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
         file: 'shared/usecases/descriptor-change.ts',
         find: '          number: next.generation,\n',
         replace: '          number: deps.clock.wallMs(),\n',
+      },
+    ],
+  },
+  {
+    name: 'a page split moves descriptors whatever became of them since they were read',
+    breaks: 'S4',
+    setting: 'small pages',
+    changes: [
+      {
+        file: 'shared/store/directory-pages.ts',
+        find: `            id: { page: from.page, startKey },
+            when: [{ kind: 'revision', is: revision }],`,
+        replace: `            id: { page: from.page, startKey },
+            when: [],`,
+      },
+    ],
+  },
+  {
+    name: 'min_in_sync is raised before enough copies are in sync',
+    breaks: 'I-7',
+    setting: 'copies raised and lowered',
+    changes: [
+      {
+        file: 'shared/domain/membership.ts',
+        find: '  if (minInSync > shard.minInSync && inSync < minInSync) return',
+        replace: '  if (minInSync > shard.minInSync && inSync < 0) return',
+      },
+      {
+        file: 'state-machines/move-replica/steps.ts',
+        find: '  for (const replica of work.state.added) {\n    const leavers',
+        replace: `  await changeMinInSync(deps, BY, work.owner, work.input.replicationFactor);
+  for (const replica of work.state.added) {\n    const leavers`,
       },
     ],
   },
