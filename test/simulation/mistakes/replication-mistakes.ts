@@ -85,6 +85,18 @@ export const REPLICATION_MISTAKES: readonly PlantedMistake[] = [
     ],
   },
   {
+    name: 'a proposal is applied under a later generation',
+    breaks: 'R2',
+    setting: 'requests repeated late',
+    changes: [
+      {
+        file: 'shared/domain/replication.ts',
+        find: "  if (proposal.generation !== shard.generation) return err({ code: 'GENERATION_STALE' });\n",
+        replace: '',
+      },
+    ],
+  },
+  {
     name: 'a leader never proposes LAGGING',
     breaks: 'R3',
     setting: 'a follower cut off from its leader',

@@ -60,14 +60,6 @@ export const cleanRestartsOnSlowStore: Script = (cluster, time, random) => {
   cleanRestarts(cluster, time, random);
 };
 
-const restarts: Script = (cluster, time, random) =>
-  repeatedly(time, random, [500, 3_000], () => {
-    const node = someNode(cluster, random);
-    if (node === null) return;
-    node.crash();
-    time.after(random.between(20, 1_500), () => node.start());
-  });
-
 /** One node at a time: each of its links to the control plane and to other nodes is cut with even chances, by direction and for a while. */
 export const partitions: Script = (cluster, time, random) =>
   repeatedly(time, random, [3_500, 6_500], () => {
@@ -120,6 +112,48 @@ export const answersLost: Script = (cluster, time, random) => {
     time.after(lostMs + random.between(200, 1_500), () => setLinks(fromOthers, false));
     time.after(lostMs + 7_500, () => {
       network.heal();
+      underWay = false;
+    });
+  });
+};
+
+/**
+ * Once a round, if every copy is whole, requests may come a second time seconds later: a node lags, comes back, and lags again; what its leaders
+ * said when it was back comes once more, and one of them dies.
+ */
+export const lateRepeats: Script = (cluster, time, random) => {
+  const { network } = cluster;
+  const REPEATED_MS_MAX = 6_000;
+  network.weather = { ...FAIR_WEATHER, duplicateProbability: 0.5, spikeMsMax: REPEATED_MS_MAX };
+  time.after(RUN_MINUTES * 60_000 - ROUND_MS_MAX, () => {
+    network.weather = FAIR_WEATHER;
+  });
+  let underWay = false;
+  repeatedly(time, random, [500, 1_500], () => {
+    if (underWay || !cluster.fullyReplicated() || !cluster.nodes.every((node) => node.isUp())) return;
+    underWay = true;
+    const lagging = random.pick(cluster.nodes);
+    const others = cluster.nodes.filter((node) => node !== lagging);
+    const leader = random.pick(others);
+    const setLinks = (open: boolean): void => {
+      for (const { nodeId } of others)
+        for (const [from, to] of [
+          [lagging.nodeId, nodeId],
+          [nodeId, lagging.nodeId],
+        ] as const)
+          if (open) network.mend(from, to);
+          else network.cut(from, to);
+    };
+    const backMs = random.between(1_500, 2_500);
+    const awayMs = backMs + random.between(600, 2_000);
+    const diesMs = awayMs + random.between(2_000, 6_000);
+    setLinks(false);
+    time.after(backMs, () => setLinks(true));
+    time.after(awayMs, () => setLinks(false));
+    time.after(diesMs, () => leader.crash());
+    time.after(diesMs + random.between(200, 1_000), () => setLinks(true));
+    time.after(diesMs + 5_000, () => {
+      leader.start();
       underWay = false;
     });
   });
@@ -183,11 +217,6 @@ export const contention: Script = (cluster, time, random) => {
       cluster.climate.weather = FAIR_STORE;
     });
   });
-};
-
-export const restartsOnSlowStore: Script = (cluster, time, random) => {
-  cluster.climate.weather = { ...FAIR_STORE, latencyMsMax: 30 };
-  restarts(cluster, time, random);
 };
 
 export const SILENT = ['node-101', 'node-102', 'node-103', 'node-104'];

@@ -94,6 +94,11 @@ export const SETTINGS = {
     about: 'a node of three lags and comes back while the others do not hear the control plane, and is cut off again',
     changes: [],
   },
+  'requests repeated late': {
+    about:
+      'every second request comes again up to 6 s later; a node of three lags, comes back and lags again, then another one dies',
+    changes: [],
+  },
   'splits under partitions': {
     about: 'partitions, and an operator who mostly splits and merges',
     changes: MOSTLY_SPLITS,
@@ -110,10 +115,6 @@ export const SETTINGS = {
   'power losses with an old directory': {
     about: 'all die, and the first one that is back has its directory of ten seconds ago',
     changes: [],
-  },
-  'moves and restarts': {
-    about: 'nodes die and start again, and an operator who mostly moves; store calls take up to 60 ms',
-    changes: [MOSTLY_MOVES],
   },
   'moves and clean restarts': {
     about:
