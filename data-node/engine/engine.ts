@@ -22,6 +22,8 @@ export interface Engine extends DurableMeta, EngineReader {
   transaction<T>(change: (tx: EngineTransaction) => T): T;
   /** Gives up a place opened by `openStaging`, after the swap or instead of it. */
   releaseStaging(storageId: number): void;
+  /** False: `purge` would find nothing. Looked at before a transaction begins for it. */
+  mayHoldGarbage(): boolean;
   /** Begins to count the replica's rows from `fromKey` on, so that a fork there knows its sizes. In memory only. */
   beginCount(shardId: string, fromKey: string): void;
   /** Counts at most `limit` keys more. LOST: there is no such count any more, begin anew. Throws StorageError. */
@@ -147,6 +149,7 @@ class SqliteEngine extends EngineTables implements Engine {
 
   private rollBack(): void {
     this.tables.replicas.rolledBack();
+    this.garbage.rolledBack();
     this.forgetSizes();
     try {
       // SQLite ends the transaction itself after some failures (a full disk).

@@ -22,6 +22,8 @@ const LAST_STORAGE_ID = 'last_storage_id';
 export class Garbage {
   /** Snapshots that are being loaded: garbage unless swapped in, but not yet purged. */
   private readonly staging = new Set<number>();
+  /** False only if there is nothing to purge: found by looking, and nothing was given up or taken back since. */
+  private maybe = true;
   private readonly insertLog: StatementSync;
   private readonly deleteLog: StatementSync;
   private readonly selectLogs: StatementSync;
@@ -66,6 +68,16 @@ export class Garbage {
     );
   }
 
+  /** False: there is nothing to purge, so that no transaction need begin. */
+  mayHold(): boolean {
+    return this.maybe;
+  }
+
+  /** What a transaction had purged, or adopted, is back. */
+  rolledBack(): void {
+    this.maybe = true;
+  }
+
   /** A number that was never used: what refers to an older one never finds another copy's content. */
   newStorageId(): number {
     const row = this.lastId.get(LAST_STORAGE_ID);
@@ -77,6 +89,7 @@ export class Garbage {
   /** A number under which content is loaded: garbage until it is adopted. */
   openStaging(): number {
     const id = this.newStorageId();
+    this.maybe = true;
     this.insertLog.run(id);
     this.insertRows.run(id, '', null);
     this.staging.add(id);
@@ -101,16 +114,19 @@ export class Garbage {
 
   /** Gives up a log alone; write ids that another copy inherited stay until it lets them go. */
   discardLog(storageId: number): void {
+    this.maybe = true;
     this.insertLog.run(storageId);
   }
 
   discardRows(meta: ReplicaMeta, range: Range): void {
+    this.maybe = true;
     for (const { rowsId, from, to } of segmentsIn(meta.segments, range)) this.insertRows.run(rowsId, from, to);
   }
 
   /** Deletes at most about `maxRows` rows; answers whether more may be left. Write ids that a forked copy still needs stay. */
   purge(maxRows: number, replicas: readonly ReplicaMeta[]): boolean {
-    for (const row of this.selectRows.all()) {
+    const givenUpRows = this.selectRows.all();
+    for (const row of givenUpRows) {
       const id = integer(row, 'rows_id');
       if (this.staging.has(id)) continue;
       const from = text(row, 'from_key');
@@ -124,7 +140,8 @@ export class Garbage {
       return true;
     }
     const inherited = new Set(replicas.flatMap((meta) => meta.inheritedWrites.map(({ storageId }) => storageId)));
-    for (const row of this.selectLogs.all()) {
+    const givenUpLogs = this.selectLogs.all();
+    for (const row of givenUpLogs) {
       const id = integer(row, 'storage_id');
       if (this.staging.has(id)) continue;
       const last = lastOfPiece(this.selectLogPiece.iterate({ id, limit: maxRows }));
@@ -136,6 +153,8 @@ export class Garbage {
       if (this.purgeWrites.run({ id, limit: maxRows }).changes === 0) this.deleteLog.run(id);
       return true;
     }
+    // What is kept for now, a snapshot that is being loaded or inherited write ids, may be let go without a word.
+    this.maybe = givenUpRows.length > 0 || givenUpLogs.length > 0;
     return false;
   }
 }

@@ -78,6 +78,10 @@ export abstract class EngineTables implements EngineTransaction {
     this.garbage.releaseStaging(storageId);
   }
 
+  mayHoldGarbage(): boolean {
+    return this.garbage.mayHold();
+  }
+
   replicas(): readonly ReplicaMeta[] {
     return this.tables.replicas.all();
   }

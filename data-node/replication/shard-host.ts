@@ -234,6 +234,10 @@ class Host implements ReplicationHost, ReplicaRegistry {
     const { env, tuning, commits, engine } = this.context;
     env.timers.after(pauseMs, () => {
       if (this.closed || engine.failure() !== null) return;
+      if (!engine.mayHoldGarbage()) {
+        this.purgeAfter(tuning.purgeIdleMs);
+        return;
+      }
       const purged = commits.submit((tx) => tx.purge(PURGE_ROWS));
       spawn(
         env,

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { openEngine } from '../../data-node/engine/engine.ts';
 import type { Engine } from '../../data-node/engine/engine.ts';
+import type { DurableMeta } from '../../data-node/ports.ts';
 
 /** A data directory as it was at some moment. */
 export interface DiskImage {
@@ -14,8 +15,16 @@ export interface NodeDiskOptions {
   readonly name: string;
   /** Folder of database files and images. */
   readonly folder: string;
-  /** FILE: as in production. MEMORY: SQLite without files, which outlives the engines of the node's processes as a file does. */
+  /**
+   * FILE: as in production. MEMORY: SQLite without files, which outlives the engines of the node's processes as a file does, and the
+   * directory's identity and counter beside it: each heartbeat raises it.
+   */
   readonly medium: 'FILE' | 'MEMORY';
+}
+
+interface InMemory {
+  readonly database: DatabaseSync;
+  readonly meta: Map<string, string>;
 }
 
 /** What a node's processes find again after a crash: the engine's database and the node's key. Faults wipe it, copy it, bring a copy back. */
@@ -23,7 +32,7 @@ export class NodeDisk {
   private readonly options: NodeDiskOptions;
   private directories = 0;
   private images = 0;
-  private content: { readonly file: string } | { readonly database: DatabaseSync };
+  private content: { readonly file: string } | InMemory;
   private engine: Engine | null = null;
   privateKey: string | null = null;
 
@@ -36,7 +45,7 @@ export class NodeDisk {
   open(): Engine {
     const { content } = this;
     this.engine = openEngine('file' in content ? { path: content.file } : content);
-    return this.engine;
+    return 'file' in content ? this.engine : withMeta(this.engine, content.meta);
   }
 
   /** The process is gone; what it committed stays. */
@@ -59,6 +68,11 @@ export class NodeDisk {
     const database = 'file' in content ? new DatabaseSync(content.file) : content.database;
     database.prepare('VACUUM INTO ?').run(file);
     if ('file' in content) database.close();
+    else {
+      const copy = openEngine({ path: file });
+      copy.put(Object.fromEntries(content.meta));
+      copy.close();
+    }
     return { file, privateKey: this.privateKey };
   }
 
@@ -78,7 +92,7 @@ export class NodeDisk {
 
   private empty(): NodeDisk['content'] {
     const file = this.nextFile();
-    return this.options.medium === 'FILE' ? { file } : { database: new DatabaseSync(':memory:') };
+    return this.options.medium === 'FILE' ? { file } : { database: new DatabaseSync(':memory:'), meta: new Map() };
   }
 
   private nextFile(): string {
@@ -90,4 +104,14 @@ export class NodeDisk {
     if ('database' in content) content.database.close();
     else for (const suffix of ['', '-wal', '-shm']) rmSync(content.file + suffix, { force: true });
   }
+}
+
+function withMeta(engine: Engine, meta: Map<string, string>): Engine {
+  const kept: DurableMeta = {
+    get: (key) => meta.get(key) ?? null,
+    put: (entries) => {
+      for (const [key, value] of Object.entries(entries)) meta.set(key, value);
+    },
+  };
+  return Object.assign(Object.create(engine) as Engine, kept);
 }

@@ -217,6 +217,31 @@ describe('the engine', () => {
     expect(engine.wasRemoved('r-1')).toBe(true);
   });
 
+  it('tells when there is nothing to purge, and never so of what is kept for now or came back', () => {
+    const engine = withReplica(openEngine({ memory: true }));
+    const purged = (): boolean => engine.transaction((tx) => tx.purge(20));
+    expect(engine.mayHoldGarbage()).toBe(true);
+    expect(purged()).toBe(false);
+    expect(engine.mayHoldGarbage()).toBe(false);
+    engine.transaction((tx) => tx.removeReplica(SHARD));
+    while (purged()) expect(engine.mayHoldGarbage()).toBe(true);
+    expect(engine.mayHoldGarbage()).toBe(false);
+    const staging = engine.transaction((tx) => tx.openStaging());
+    expect(purged()).toBe(false);
+    expect(engine.mayHoldGarbage()).toBe(true);
+    engine.releaseStaging(staging);
+    const undone = new Error('undone');
+    const purgeAll = (): void =>
+      engine.transaction((tx) => {
+        while (tx.purge(20));
+        throw undone;
+      });
+    expect(purgeAll).toThrow(undone);
+    expect(engine.mayHoldGarbage()).toBe(true);
+    while (purged());
+    expect(engine.mayHoldGarbage()).toBe(false);
+  });
+
   it('purges large entries and rows a few at a time: a turn holds the node as long for them as for small ones', () => {
     const engine = withReplica(openEngine({ memory: true }));
     const large = 'x'.repeat(200 * 1024);
