@@ -380,7 +380,9 @@ export class Leadership implements LinkOwner, ReportingTerm {
 
   private announce(kind: 'SERVING' | 'ENDED'): void {
     const { env, observer } = this.context;
-    env.log.info(kind === 'SERVING' ? 'leading' : 'no longer leading', { shard: this.shardId, epoch: this.epoch });
+    const event = kind === 'SERVING' ? 'leading' : 'no longer leading';
+    // In the next turn: the line is written before the call returns, and a fork announces while its shard is locked (S1).
+    env.timers.after(0, () => env.log.info(event, { shard: this.shardId, epoch: this.epoch }));
     observer.onLeadership?.({ kind, shardId: this.shardId, epoch: this.epoch, atMs: env.clock.monotonicMs() });
   }
 }

@@ -1,6 +1,7 @@
 import type { CommandAck, NodeCommand } from '../../shared/contracts/node/commands.ts';
 import { REPLICATION_ERROR_STATUS } from '../../shared/contracts/node/replication.ts';
 import type { HeartbeatRequest } from '../../shared/contracts/node/heartbeat.ts';
+import type { Timer } from '../../shared/domain/environment.ts';
 import type { Json } from '../../shared/domain/records.ts';
 import type { Engine } from '../engine/engine.ts';
 import { asStorageError } from '../engine/storage-error.ts';
@@ -73,6 +74,7 @@ class Host implements ReplicationHost, ReplicaRegistry {
   private readonly silentLeaders: SilentLeaders;
   private readonly statistics: Statistics;
   private readonly counter: RowCounter;
+  private purging: Timer | null = null;
   private closed = false;
 
   constructor(options: ShardHostOptions) {
@@ -221,6 +223,7 @@ class Host implements ReplicationHost, ReplicaRegistry {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
+    this.purging?.cancel();
     this.silentLeaders.close();
     this.reads.close();
     this.counter.close();
@@ -232,7 +235,7 @@ class Host implements ReplicationHost, ReplicaRegistry {
   /** Deletes what destroyed copies left, a little at a time, while there is any. */
   private purgeAfter(pauseMs: number): void {
     const { env, tuning, commits, engine } = this.context;
-    env.timers.after(pauseMs, () => {
+    this.purging = env.timers.after(pauseMs, () => {
       if (this.closed || engine.failure() !== null) return;
       if (!engine.mayHoldGarbage()) {
         this.purgeAfter(tuning.purgeIdleMs);
@@ -242,7 +245,9 @@ class Host implements ReplicationHost, ReplicaRegistry {
       spawn(
         env,
         'purge destroyed copies',
-        purged.then((more) => this.purgeAfter(more.ok && more.value ? tuning.purgeMs : tuning.purgeIdleMs)),
+        purged.then((more) => {
+          if (!this.closed) this.purgeAfter(more.ok && more.value ? tuning.purgeMs : tuning.purgeIdleMs);
+        }),
       );
     });
   }

@@ -49,7 +49,7 @@ export interface NodeProcessContext {
 export async function runNode(context: NodeProcessContext): Promise<void> {
   const files = openNodeFiles(context.options.dataDir);
   if (!files.ok) throw new StartRefused(EXIT_CODES.DIRECTORY, files.error.message);
-  rehearseForks();
+  await rehearseForks(context.environment);
   // The server outlives a composition: after a quarantine the node goes on under the same address.
   let dispatch: ((request: NodeRequest) => Promise<NodeResponse>) | null = null;
   const server = await listenSomewhere(context.options, files.value, (request) =>

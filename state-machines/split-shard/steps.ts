@@ -243,6 +243,8 @@ const apply: StepFunction = async (deps, input) => {
     name: 'apply',
     detail: `${awaited.length} copies`,
   });
+  // First the leader: a follower that forks before it refuses its appends (S1). Its new sessions bring the split to the others, if no command does.
+  await deps.commands.send(awaited.filter(({ nodeId }) => nodeId === present?.parent.leader.nodeId));
   await deps.commands.send(told(false));
   await sendAndWait(deps, input, awaited);
   return ACKNOWLEDGED;
