@@ -2,6 +2,8 @@ import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterProcess, until } from './cluster-process.ts';
 import { readInNodeLocks } from './node-logs.ts';
+import { putNodesFirst } from './nodes-first.ts';
+import type { NodesPriority } from './nodes-first.ts';
 import type { InNodeLock } from './node-logs.ts';
 import { longestMs, MachinePauses, metPause } from './machine-pauses.ts';
 import type { Pause } from './machine-pauses.ts';
@@ -59,6 +61,8 @@ export interface LiveFigures {
   readonly double_leaders: number;
   readonly capacity_per_second: number;
   readonly rate_per_second: number;
+  /** REAL_TIME: in the windows clients and control plane ran on what the nodes left of the processors (nodes-first.ts). */
+  readonly nodes_priority: NodesPriority;
   /**
    * The machine: its load over the last minute at the start and the end, pauses in which it ran nothing at all (machine-pauses.ts), and the
    * latest start of a request.
@@ -124,6 +128,9 @@ export async function runLive<F extends object>(
       const capacity = await traffic.capacity(CAPACITY_MS);
       const rate = capacity * CAPACITY_SHARE;
       say(`${Math.round(capacity)} requests/s in a closed loop; from here on ${Math.round(rate)} a second`);
+      const priority = await putNodesFirst((await cluster.nodes()).map((node) => cluster.pid(node.node_id)));
+      if (priority === 'AS_OTHERS')
+        say('the nodes share the processors with their clients: chrt is missing or not allowed');
       traffic.start(rate);
       await sleep(WARM_UP_MS);
       const live: LiveCluster = {
@@ -168,6 +175,7 @@ export async function runLive<F extends object>(
         double_leaders: overlaps.length,
         capacity_per_second: Math.round(capacity),
         rate_per_second: Math.round(rate),
+        nodes_priority: priority,
         load_average: [loadBefore, loadOfMachine()],
         machine_pauses: machine.all().length,
         machine_pause_ms_max: Math.round(longestMs(machine.all())),
