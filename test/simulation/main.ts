@@ -13,7 +13,7 @@ const USAGE = `npm run sim -- [--seeds N] [--seed S] [--minutes M] [--nodes N] [
   runs seeds S, S+1, ... one after the other in one thread; exit status 1 if one fails
   --seeds N          how many; 20
   --seed S           the first; 1
-  --minutes M        of virtual time under faults, each; 10 steady, 1 dense
+  --minutes M        of virtual time under faults, each; 20 steady, 1 dense
   --nodes N          data nodes; 5
   --pace NAME        steady: many minutes, cheaply; dense: faults on top of one another
   --replay SHARE     of the seeds runs a second time, whose trace must be equal; 0.1
@@ -49,7 +49,7 @@ useQuickSignatures();
 if (values.planted) process.exit(await reportPlanted(values));
 
 /** Minutes of virtual time under faults, for each seed; set-up and recovery come on top. */
-const MINUTES: Readonly<Record<PaceName, number>> = { steady: 10, dense: 1 };
+const MINUTES: Readonly<Record<PaceName, number>> = { steady: 20, dense: 1 };
 
 const number = (name: string, text: string, min: number): number => {
   const value = Number(text);

@@ -41,18 +41,18 @@ export const PACES = {
     reconcileMs: 5_000,
     tuning: {},
   },
-  /** Some 35 client operations, 1.4 faults and 1.4 requests of the operator a minute; loops of 1 Hz and slower. */
+  /** Some 25 client operations, 1.2 faults and a request of the operator every two minutes; loops of 1 Hz, ticks as in production. */
   steady: {
     clients: 3,
     burst: 5,
     thinkMsMax: 250,
-    restMs: [15_000, 75_000],
+    restMs: [20_000, 90_000],
     readers: 2,
-    betweenReadsMs: [10_000, 30_000],
+    betweenReadsMs: [15_000, 45_000],
     betweenEagerReadsMs: [50, 900],
-    betweenFaultsMs: [15_000, 65_000],
-    betweenRequestsMs: [15_000, 65_000],
-    reconcileMs: 30_000,
+    betweenFaultsMs: [20_000, 80_000],
+    betweenRequestsMs: [60_000, 180_000],
+    reconcileMs: 60_000,
     // Leaders beat their followers at 1 Hz, as nodes the control plane; by default four times as often. Idle copies are most of a quiet minute.
     tuning: { heartbeatMs: 1_000, ackTimeoutMs: 2_000, tickMs: 1_000 },
   },
