@@ -45,15 +45,7 @@ export async function runMove(options: MoveOptions, say: (line: string) => void)
   const rows = new Rows([large, ...SMALL.map((prefix) => ({ prefix, rows: rowsOf(SMALL_BYTES) }))]);
   const seconds: number[] = [];
   let transfers = 0;
-  const live = {
-    nodes: NODES,
-    zones: ZONES,
-    rows,
-    pairs: PAIRS,
-    windowMs: WINDOW_MS,
-    nodesFirst: true,
-    keep: options.keep,
-  };
+  const live = { nodes: NODES, zones: ZONES, rows, pairs: PAIRS, windowMs: WINDOW_MS, keep: options.keep };
   const { met, figures, own } = await runLive(live, say, {
     work: async (running, untilMs) => {
       do {

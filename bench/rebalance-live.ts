@@ -54,8 +54,6 @@ export async function runRebalanceLive(
     rows: new Rows(ranges),
     pairs: PAIRS,
     windowMs: WINDOW_MS,
-    // The replication of so many shards takes three quarters of two processors by itself: clients would wait for what is left.
-    nodesFirst: false,
     ...options,
   };
   let operationId: string | null = null;

@@ -31,15 +31,7 @@ const SPLIT_MS_MAX = 120_000;
 export async function runSplit(options: SplitOptions, say: (line: string) => void): Promise<SplitFigures> {
   const rows = new Rows([{ prefix: 'r', rows: rowsOf(options.megabytes * 1e6) }]);
   const seconds: number[] = [];
-  const live = {
-    nodes: NODES,
-    zones: NODES,
-    rows,
-    pairs: PAIRS,
-    windowMs: WINDOW_MS,
-    nodesFirst: true,
-    keep: options.keep,
-  };
+  const live = { nodes: NODES, zones: NODES, rows, pairs: PAIRS, windowMs: WINDOW_MS, keep: options.keep };
   const { met, figures } = await runLive(live, say, {
     work: async (running, untilMs) => {
       do seconds.push(await splitLargest(running));

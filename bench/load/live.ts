@@ -2,8 +2,6 @@ import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterProcess, until } from './cluster-process.ts';
 import { readInNodeLocks } from './node-logs.ts';
-import { putNodesFirst } from './nodes-first.ts';
-import type { NodesPriority } from './nodes-first.ts';
 import type { InNodeLock } from './node-logs.ts';
 import { longestMs, MachinePauses, metPause } from './machine-pauses.ts';
 import type { Pause } from './machine-pauses.ts';
@@ -11,6 +9,8 @@ import type { Rows } from './rows.ts';
 import { readServeLogs } from './serve-logs.ts';
 import { percentile, rounded } from './statistics.ts';
 import { Traffic } from './traffic.ts';
+import { runUndisturbed } from './undisturbed.ts';
+import type { Scheduling } from './undisturbed.ts';
 import { countsOf, failedOf, figuresOf, medianOf, ratiosOf, refusedAtFirst } from './windows.ts';
 import type { Window, WindowFigures } from './windows.ts';
 
@@ -25,8 +25,6 @@ export interface LiveOptions {
   /** Pairs of a quiet and a busy window. */
   readonly pairs: number;
   readonly windowMs: number;
-  /** Nodes run before clients and control plane in the windows (nodes-first.ts): where a locked shard is timed, and they leave enough to clients. */
-  readonly nodesFirst: boolean;
   readonly keep: boolean;
 }
 
@@ -63,8 +61,8 @@ export interface LiveFigures {
   readonly double_leaders: number;
   readonly capacity_per_second: number;
   readonly rate_per_second: number;
-  /** REAL_TIME: in the windows clients and control plane ran on what the nodes left of the processors (nodes-first.ts). */
-  readonly nodes_priority: NodesPriority;
+  /** FIRST_COME: in the windows nodes and clients were not stopped for one another, nor for any other program (undisturbed.ts). */
+  readonly scheduling: Scheduling;
   /**
    * The machine: its load over the last minute at the start and the end, pauses in which it ran nothing at all (machine-pauses.ts), and the
    * latest start of a request.
@@ -130,9 +128,8 @@ export async function runLive<F extends object>(
       const capacity = await traffic.capacity(CAPACITY_MS);
       const rate = capacity * CAPACITY_SHARE;
       say(`${Math.round(capacity)} requests/s in a closed loop; from here on ${Math.round(rate)} a second`);
-      const priority = options.nodesFirst ? await putNodesFirst(await pidsOf(cluster)) : 'AS_OTHERS';
-      if (options.nodesFirst && priority === 'AS_OTHERS')
-        say('the nodes share the processors with their clients: chrt is missing or not allowed');
+      const scheduling = await runUndisturbed([process.pid, ...(await pidsOf(cluster))]);
+      if (scheduling === 'SHARED') say('nodes are stopped for one another: chrt is missing or not allowed');
       traffic.start(rate);
       await sleep(WARM_UP_MS);
       const live: LiveCluster = {
@@ -177,7 +174,7 @@ export async function runLive<F extends object>(
         double_leaders: overlaps.length,
         capacity_per_second: Math.round(capacity),
         rate_per_second: Math.round(rate),
-        nodes_priority: priority,
+        scheduling,
         load_average: [loadBefore, loadOfMachine()],
         machine_pauses: machine.all().length,
         machine_pause_ms_max: Math.round(longestMs(machine.all())),

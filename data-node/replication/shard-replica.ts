@@ -114,8 +114,8 @@ export class ShardReplica {
       return;
     }
     const { env } = this.context;
-    const startMs = env.clock.monotonicMs();
     const waitedBeforeMs = env.processorWaitMs?.() ?? 0;
+    const startMs = env.clock.monotonicMs();
     const otherMembers = !sameMembers(this.known, descriptor);
     this.known = descriptor;
     if (isNewer) this.persist(descriptor);
