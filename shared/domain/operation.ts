@@ -172,8 +172,13 @@ export function beforeStep(
   if (execution !== null && execution !== executionName(operation.operationId, operation.run))
     return { kind: 'SUPERSEDED' };
   if (operation.status === 'PAUSED') return { kind: 'PAUSED' };
-  // The last step of a machine records why it failed, whatever was asked.
-  if (step === FAIL) return { kind: 'RUN' };
+  if (step === FAIL) {
+    // A cancel that was accepted, and that no step came to see since they all failed, is obeyed by another execution.
+    if (operation.control === 'CANCEL' && !operation.undoing)
+      return { kind: 'CONTINUE', next: nextRun({ ...operation, undoing: true, error: CANCEL_REQUESTED }) };
+    // Else the last step of a machine records why it failed, whatever was asked.
+    return { kind: 'RUN' };
+  }
   const starts = step === ROLL_BACK && !operation.undoing;
   const current: OperationRecord = starts ? { ...operation, undoing: true } : operation;
   if (operation.control === 'PAUSE') {

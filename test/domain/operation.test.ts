@@ -132,6 +132,8 @@ test.each<[string, string, Partial<OperationRecord>, string | null, string]>([
   ['begins to undo', 'roll-back', {}, ID, 'RUN_UNDOING'],
   ['begins to undo and is to be paused', 'roll-back', { control: 'PAUSE' }, ID, 'PAUSE'],
   ['fails, whatever was asked', 'fail', { control: 'PAUSE' }, ID, 'RUN'],
+  ['fails before a step saw that it was cancelled', 'fail', { control: 'CANCEL' }, ID, 'CONTINUE'],
+  ['fails while it is undone after a cancel', 'fail', { control: 'CANCEL', undoing: true }, ID, 'RUN'],
   ['has saved its share of steps', 'copy', { runSteps: RUN_STEPS_MAX }, ID, 'CONTINUE'],
   ['begins anew however old', 'begin', { runSteps: RUN_STEPS_MAX }, ID, 'RUN'],
 ])('an operation that %s, before %s', (_what, step, patch, execution, kind) => {
@@ -147,6 +149,13 @@ test('an execution ends by its age', () => {
   expect(beforeStep(started, 'copy', ID, 1_000 + RUN_AGE_MS_MAX)).toMatchObject({
     kind: 'CONTINUE',
     next: { run: 2, runSteps: 0 },
+  });
+});
+
+test('a cancel that no step came to see is obeyed in another execution', () => {
+  expect(beforeStep(operation({ control: 'CANCEL', waitingOn: 'nodes' }), 'fail', ID, 5_000)).toMatchObject({
+    kind: 'CONTINUE',
+    next: { run: 2, undoing: true, waitingOn: null, error: { code: 'CANCEL_REQUESTED' } },
   });
 });
 

@@ -6,6 +6,11 @@ export const FOUND: readonly { readonly way: string; readonly faults: string; re
     was: 'a cancel that was accepted between the look at the boundary and the reading of the step itself was not obeyed',
   },
   {
+    way: 'delete-table',
+    faults: 'Begin cancelled-beside, RemoveReplicas fails-for-long',
+    was: 'a cancel that was accepted between two steps was not obeyed where the next one kept failing before it could look: FAILED, and redriven it was made in full',
+  },
+  {
     way: 'move-replica',
     faults: 'Forget fails-for-long',
     was: 'a move that was made in full ended FAILED, and redriven it said ROLLED_BACK',
