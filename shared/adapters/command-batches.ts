@@ -15,6 +15,8 @@ export type CommandEnd =
 /** Batches of commands that a waiting task token needs. */
 export interface CommandBatches {
   open(batch: CommandBatch): Promise<void>;
+  /** Nothing was sent of it after all. Never throws: it expires by itself (`expiresAtMs`). */
+  forget(batchId: string): Promise<void>;
   /** Takes ends of commands; answers the task when the last one is DONE or one is REFUSED. Repeated or unknown ends change nothing. */
   settle(batchId: string, ends: readonly CommandEnd[]): Promise<void>;
 }
@@ -42,6 +44,13 @@ export function createCommandBatches(parts: {
   return {
     open: async (batch) => {
       await records.observe({ kind: 'put', entity: 'commandBatch', value: batch, when: [{ kind: 'absent' }] });
+    },
+    forget: async (batchId) => {
+      try {
+        await records.observe({ kind: 'delete', entity: 'commandBatch', id: { batchId }, when: [] });
+      } catch (error) {
+        log.warn('command batch left to expire', { batchId, message: String(error) });
+      }
     },
     settle: async (batchId, ends) => {
       for (let race = 0; race < RACES_MAX; race++) {

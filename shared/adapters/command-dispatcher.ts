@@ -145,8 +145,15 @@ export function createCommandDispatcher(parts: CommandDispatcherParts): CommandD
       const batchId = newId('batch');
       // All of it is stored before anything is sent: an acknowledgement finds its batch, whoever takes it.
       const pending = outgoing.map((one) => one.commandId);
-      await batches.open({ batchId, operationId, taskToken, pending, failed: [] });
-      await mailbox.keep(outgoing.map((one) => recordOf(one, batchId, clock)));
+      const expiresAtMs = clock.wallMs() + COMMAND_LIFETIME_MS;
+      try {
+        await batches.open({ batchId, operationId, taskToken, pending, failed: [], expiresAtMs });
+        await mailbox.keep(outgoing.map((one) => recordOf(one, batchId, clock)));
+      } catch (error) {
+        // Nobody hears of it: who runs the step again opens a batch of its own.
+        await batches.forget(batchId);
+        throw error;
+      }
       const acks = await push(outgoing, addresses);
       const ends = [...acks.values()].flatMap(endOf);
       if (ends.length > 0) await batches.settle(batchId, ends);

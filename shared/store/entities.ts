@@ -256,7 +256,7 @@ export const entities: { readonly [K in EntityKind]: EntitySpec<K> } = {
     sortPrefix: 'B',
     ...ALONE,
     idOf: ({ batchId }) => ({ batchId }),
-    codec: createCodec('commandBatch', 1, operations.commandBatch),
+    codec: createCodec('commandBatch', 1, operations.commandBatch, ({ expiresAtMs }) => expiresAtMs),
   },
   idempotency: {
     table: 'operations',

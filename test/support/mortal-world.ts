@@ -244,7 +244,9 @@ export function mortalWorld(time: VirtualTime, { judge: ofWorld, aroundStep, tra
     let mailSeen = 0;
     let acks: CommandAck[] = [];
     for (let sequence = 1; ; sequence++) {
-      while (areSilent()) await main.timers.sleep(NODE_BEAT_MS);
+      // In whole beats: a silence of hours is no reason to wake up in every second of it.
+      while (areSilent())
+        await main.timers.sleep(Math.ceil((silentUntilMs - time.nowMs()) / NODE_BEAT_MS) * NODE_BEAT_MS);
       const answer = await heartbeat(immortal, nodePrincipal(node), {
         params: { node_id: `node-${node}` },
         query: {},

@@ -114,6 +114,8 @@ const PARTITION_OF: Partial<Record<EntityKind, RegExp>> = {
   audit: /^A#/,
   event: /^E#/,
   openIntent: /^INTENTS$/,
+  shardRecovery: /^RECOVERIES$/,
+  nodePace: /^PACE$/,
   nodeReplica: /^N#/,
   shard: /^P#/,
   separator: /^R#/,

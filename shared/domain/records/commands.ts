@@ -21,4 +21,6 @@ export interface CommandBatch {
   readonly taskToken: string | null;
   readonly pending: readonly string[];
   readonly failed: readonly { readonly commandId: string; readonly code: string; readonly message: string }[];
+  /** After this wall-clock time no task waits for it: a batch whose opener died before it stored the commands is ended by nobody. */
+  readonly expiresAtMs: number;
 }

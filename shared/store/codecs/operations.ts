@@ -65,6 +65,8 @@ export const commandBatch = z.object({
   taskToken: text.nullable(),
   pending: z.array(id<string>()),
   failed: z.array(z.object({ commandId: id<string>(), code: text, message: text })),
+  // Batches of an older release end as they always did.
+  expiresAtMs: wallMs.default(Number.MAX_SAFE_INTEGER),
 });
 
 export const idempotency = z.object({

@@ -11,7 +11,10 @@ import { checkHistory, valuesOf } from '../../support/world-checks.ts';
 import type { MortalWorld } from '../../support/mortal-world.ts';
 import { proposeAllCopies } from '../move-scenario.ts';
 import { createdTable, expectThat, openOperations, operationsOfType, shardsOf, ticksOff } from '../scenario-kit.ts';
+import { mailbox } from './mailbox.ts';
+import { nodeStories } from './node-stories.ts';
 import { packedLeases } from './packed-leases.ts';
+import { recoveries } from './recoveries.ts';
 import type { Story } from './stories.ts';
 
 /** What the control plane does by itself: the detector's loop, the reconcile tick, the feeds. */
@@ -149,4 +152,12 @@ const feeds: Story = {
   },
 };
 
-export const background: readonly Story[] = [detector, reconciler, feeds, packedLeases];
+export const background: readonly Story[] = [
+  detector,
+  reconciler,
+  feeds,
+  packedLeases,
+  mailbox,
+  recoveries,
+  ...nodeStories,
+];

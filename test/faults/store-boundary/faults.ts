@@ -54,7 +54,7 @@ function isNumberedByRevision(entity: string, { key, body }: StoredItem): boolea
   const [kind = '', ...rest] = entity.split(':');
   const id = rest.join(':');
   if (kind === 'table') return key.pk === 'TABLES' && body['tableId'] === id;
-  return ['operation', 'node', 'config'].includes(kind) && key.sk.endsWith(`#${id}`);
+  return ['operation', 'node', 'config', 'join-token'].includes(kind) && key.sk.endsWith(`#${id}`);
 }
 
 /**

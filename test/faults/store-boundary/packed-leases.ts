@@ -1,3 +1,4 @@
+import { nodeId } from '../../../shared/domain/ids.ts';
 import type { Deps, Principal } from '../../../shared/ports.ts';
 import { fenceNode, markExpired } from '../../../shared/usecases/fence-node.ts';
 import { heartbeat, releaseNode } from '../../../shared/usecases/heartbeat.ts';
@@ -7,28 +8,18 @@ import { SYSTEM } from '../../../shared/usecases/principal.ts';
 import { ADMIN, nodePrincipal, registrationOf } from '../../support/use-case-world.ts';
 import { checkHistory } from '../../support/world-checks.ts';
 import type { MortalWorld } from '../../support/mortal-world.ts';
-import { expectThat, ticksOff } from '../scenario-kit.ts';
+import { createdTable, expectThat, onlyShard, ticksOff } from '../scenario-kit.ts';
+import { untilDone } from './attempts.ts';
 import type { Story } from './stories.ts';
 
-/** Leases in a pack (L1): nodes 5 and 6 beat through relay node 1. Node 5 gives its lease up and registers anew, node 6 is fenced. */
+/**
+ * Leases in a pack (L1): nodes 5 and 6 beat through relay node 1, and node 6 is told of a command in its mailbox. Node 5 gives its lease up and
+ * registers anew, node 6 is fenced.
+ */
 
 const RELAY = 'relay-1';
-const ATTEMPTS_MAX = 20;
-const RETRY_MS = 1_000;
-
-/** Does something until it succeeds: an answer that failed, or that refuses, asks for another attempt. */
-async function untilDone(
-  world: MortalWorld,
-  name: string,
-  work: (deps: Deps, attempt: number) => Promise<boolean>,
-): Promise<void> {
-  for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
-    const done = await world.invoke(name, (deps) => work(deps, attempt)).catch(() => false);
-    if (done) return;
-    await world.base.deps.timers.sleep(RETRY_MS);
-  }
-  throw new Error(`${name} did not succeed in ${ATTEMPTS_MAX} attempts`);
-}
+/** No push arrives meanwhile. */
+const SILENCE_MS = 60_000;
 
 const register = (world: MortalWorld, node: number, over: object): Promise<void> =>
   untilDone(world, 'api-registerNode', async (deps) => {
@@ -68,11 +59,24 @@ const relayed = (world: MortalWorld, nodes: readonly number[], sequence: number)
 
 export const packedLeases: Story = {
   name: 'packed leases',
-  prepare: ticksOff,
+  prepare: async (world) => {
+    await ticksOff(world);
+    await createdTable(world, { replication_factor: 1 });
+  },
   act: async (world) => {
     await register(world, 5, { relay: RELAY });
     await register(world, 6, { relay: RELAY });
     await relayed(world, [5, 6], 100);
+    world.silenceNodes(SILENCE_MS);
+    const shard = await onlyShard(world);
+    const draft = {
+      type: 'apply_descriptor',
+      nodeId: nodeId('node-6'),
+      replicaId: shard.leader.replicaId,
+      shard,
+    } as const;
+    await untilDone(world, 'send', async (deps) => (await deps.commands.send([draft]))[0]?.outcome === 'QUEUED');
+    const { mail } = await world.base.liveness(6);
     await untilDone(world, 'api-heartbeat', async (deps, attempt) => {
       const body = beatOf(5, 200 + attempt);
       return (await heartbeat(deps, nodePrincipal(5), { params: { node_id: 'node-5' }, query: {}, body })).ok;
@@ -91,7 +95,7 @@ export const packedLeases: Story = {
       await fenceNode(deps, SYSTEM('detector'), await world.base.liveness(6));
       return (await world.base.liveness(6)).incarnation === null;
     });
-    return [];
+    return expectThat(mail > 0, 'node-6 is not told of its command');
   },
   moveOn: (world) => world.base.deps.timers.sleep(2_000),
   judge: async (world) => {

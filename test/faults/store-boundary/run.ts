@@ -33,7 +33,8 @@ export interface BoundaryRun {
   readonly problems: readonly string[];
 }
 
-const RUN_MS_MAX = 1_800_000;
+/** Bound of virtual time of one run. The longest waits an hour until a command expires. */
+const RUN_MS_MAX = 7_200_000;
 
 export async function runBoundary(story: Story, target: Target | null): Promise<BoundaryRun> {
   const time = new VirtualTime();
