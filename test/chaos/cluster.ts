@@ -8,7 +8,7 @@ import { until } from '../../bench/load/cluster-process.ts';
 import { nodeArguments, planNodes } from '../../local/node-processes.ts';
 import type { NodePlan } from '../../local/node-processes.ts';
 import { Api } from './api.ts';
-import { copyContents, emptyFolder, mountSmallDisk, unmountSmallDisk } from './disks.ts';
+import { copyContents, emptyFolder, isFull, mountSmallDisk, unmountSmallDisk } from './disks.ts';
 import { CLIENTS, CONTROL_PLANE, Network } from './network.ts';
 import { ServerProcess } from './server-process.ts';
 import type { Ended } from './server-process.ts';
@@ -207,7 +207,11 @@ class Setup {
       name: nodeId,
       command: () => ({ args, env: { SHARDKEEPER_JOIN_TOKEN: this.joinTokens.get(nodeId) } }),
       logFile: join(this.folder, 'logs', nodeId),
-      died: (how) => this.died(nodeId, how),
+      died: async (how) => {
+        if (how.code !== NODE_EXIT.DIRECTORY || !isFull(dataDir)) return this.died(nodeId, how);
+        this.say(`  ${nodeId} can't start on its full disk`);
+        return 'RESTART';
+      },
     });
     this.processes.push(process);
     this.nodes.push({ nodeId, process, dataDir, oldDir: join(this.folder, 'old', nodeId), hasSmallDisk });

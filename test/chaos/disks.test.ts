@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { copyContents, swapContents } from './disks.ts';
+import { copyContents, emptyDisk, isFull, swapContents } from './disks.ts';
 
 describe('directories of nodes', () => {
   const folder = mkdtempSync(join(tmpdir(), 'shardkeeper-disks-'));
@@ -23,6 +23,14 @@ describe('directories of nodes', () => {
     expect(readFileSync(join(other, 'engine', 'rows'), 'utf8')).toBe(one);
     expect([readdirSync(one), readdirSync(other)]).toEqual([['engine'], ['engine', 'only-here']]);
     expect(readdirSync(folder)).toEqual(['one', 'other']);
+  });
+
+  it('are full between the filling of their disk and its end', () => {
+    expect(isFull(one)).toBe(false);
+    writeFileSync(join(one, 'filler'), 'x');
+    expect(isFull(one)).toBe(true);
+    emptyDisk(one);
+    expect([isFull(one), readdirSync(one)]).toEqual([false, ['engine', 'only-here']]);
   });
 
   it('are replaced by a copy, of which nothing older is left', () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, cpSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /** Data directories of nodes: small disks, old copies, exchanges. */
@@ -39,6 +39,9 @@ export function fillDisk(folder: string): void {
 }
 
 export const emptyDisk = (folder: string): void => rmSync(join(folder, FILLER), { force: true });
+
+/** Between `fillDisk` and `emptyDisk`. */
+export const isFull = (folder: string): boolean => existsSync(join(folder, FILLER));
 
 function appended(file: number, block: Buffer): boolean {
   try {
