@@ -48,6 +48,12 @@ export const MODELS: readonly ModelRun[] = [
     bounds: '3 nodes, epochs 1-2, each node fenced once, 2 writes; no clock is trusted',
   },
   {
+    name: 'three terms without clocks',
+    model: 'leadership',
+    defines: ['EPOCHS=3', 'WRITES=1'],
+    bounds: '3 nodes, epochs 1-3, each node fenced once, 1 write; no clock is trusted',
+  },
+  {
     name: 'reads without a lease',
     model: 'leadership',
     defines: ['READS', 'EPOCHS=2', 'WRITES=1'],

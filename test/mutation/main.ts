@@ -50,7 +50,10 @@ interface Report {
 
 interface FileScore {
   readonly file: string;
+  /** Those whose tests did not end in time are in it. */
   readonly killed: number;
+  /** Of these: an endless loop, or a machine that stood still. */
+  readonly timeouts: number;
   readonly survived: number;
   /** In lines that no test runs. */
   readonly uncovered: number;
@@ -83,7 +86,10 @@ function main(): void {
       pass: Object.values(byTarget).every((score) => score >= SCORE_MIN),
       scores: byTarget,
       files: Object.fromEntries(
-        scores.map(({ file, killed, survived, uncovered, score }) => [file, { score, killed, survived, uncovered }]),
+        scores.map(({ file, killed, timeouts, survived, uncovered, score }) => [
+          file,
+          { score, killed, timeouts, survived, uncovered },
+        ]),
       ),
     };
     process.stdout.write(`${JSON.stringify(summary, null, values.json ? undefined : 2)}\n`);
@@ -141,7 +147,12 @@ function fileScore(file: string, mutants: readonly Mutant[]): FileScore {
   const killed = of('Killed', 'Timeout').length;
   const survivors = of('Survived');
   const uncovered = of('NoCoverage');
-  const counted = { killed, survived: survivors.length, uncovered: uncovered.length };
+  const counted = {
+    killed,
+    timeouts: of('Timeout').length,
+    survived: survivors.length,
+    uncovered: uncovered.length,
+  };
   return {
     file,
     ...counted,

@@ -43,4 +43,16 @@ export const mutationTargets: readonly MutationTarget[] = [
       'test/store/directory-upkeep.test.ts',
     ],
   },
+  {
+    // Who a caller is; what roles may do is decided elsewhere.
+    name: 'access',
+    files: [
+      'shared/runtime/authenticate.ts',
+      'shared/runtime/authorizer.ts',
+      'shared/runtime/principal.ts',
+      'shared/adapters/token-authority.ts',
+      'shared/adapters/certificate-verifier.ts',
+    ],
+    tests: ['test/runtime/tokens.test.ts', 'test/runtime/certificates.test.ts', 'test/functions/authorization.test.ts'],
+  },
 ];
