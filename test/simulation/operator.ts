@@ -28,9 +28,12 @@ export interface OperatorOptions {
   readonly pace: Pace;
 }
 
-/** A drain waits for as long as its operator lets it: when all nodes are drained at once, nobody else ends it. */
+/**
+ * A drain waits for as long as its operator lets it: when all nodes are drained at once, or every other node holds a copy already, nobody else
+ * ends it.
+ */
 const hasNoTarget = ({ type, control, waitingOn }: OperationRecord): boolean =>
-  type === 'drain-node' && control !== 'CANCEL' && waitingOn !== null && waitingOn.includes('NODE_CORDONED');
+  type === 'drain-node' && control !== 'CANCEL' && waitingOn !== null && /NODE_CORDONED|HOLDS_REPLICA/.test(waitingOn);
 
 export class Operator {
   private readonly world: World;
