@@ -43,7 +43,7 @@ export interface LiveFigures {
   /** Medians over the windows. */
   readonly quiet_p99_ms: number | null;
   readonly busy_p99_ms: number | null;
-  /** How long a node's thread was held by the change of a shard's structure, without the fsync that it shares with other writes. */
+  /** Since the traffic began: how long a node's thread was held by the change of a shard's structure, without the fsync that it shares with other writes. */
   readonly in_node_lock_ms_p99: number | null;
   readonly in_node_lock_ms_max: number | null;
   /** The same without the time for which the thread was ready and waited for a processor: a node's alone, whatever else runs on the machine. */
@@ -130,6 +130,7 @@ export async function runLive<F extends object>(
       say(`${Math.round(capacity)} requests/s in a closed loop; from here on ${Math.round(rate)} a second`);
       const scheduling = await runUndisturbed([process.pid, ...(await pidsOf(cluster))]);
       if (scheduling === 'SHARED') say('nodes are stopped for one another: chrt is missing or not allowed');
+      const trafficFromMs = Date.now();
       traffic.start(rate);
       await sleep(WARM_UP_MS);
       const live: LiveCluster = {
@@ -159,7 +160,10 @@ export async function runLive<F extends object>(
       const { keys: lost, rowsRead } = await rows.lost(traffic.client, TABLE, traffic.written);
       for (const key of lost.slice(0, SHOWN_MAX)) say(`LOST: ${key}`);
       const nodes = await cluster.nodes();
-      const locks = await readInNodeLocks(nodes.map((node) => cluster.logFile(node.node_id)));
+      const locks = await readInNodeLocks(
+        nodes.map((node) => cluster.logFile(node.node_id)),
+        trafficFromMs,
+      );
       const served = await readServeLogs(cluster.serveLogs);
       const overlaps = served.overlaps();
       for (const overlap of overlaps.slice(0, SHOWN_MAX)) say(`DOUBLE LEADER: ${JSON.stringify(overlap)}`);

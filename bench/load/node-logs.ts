@@ -18,6 +18,7 @@ export interface InNodeLock {
 const KINDS: Readonly<Record<string, InNodeLock['kind']>> = { forked: 'FORK', 'members changed': 'MEMBERS' };
 
 const lineSchema = z.looseObject({
+  at: z.iso.datetime(),
   event: z.string(),
   node_id: z.string(),
   lock_ms: z.number(),
@@ -25,14 +26,14 @@ const lineSchema = z.looseObject({
   commit_ms: z.number().optional(),
 });
 
-/** Reads the logs of all nodes. */
-export async function readInNodeLocks(files: readonly string[]): Promise<readonly InNodeLock[]> {
+/** Reads the logs of all nodes: what happened since `fromWallMs`. */
+export async function readInNodeLocks(files: readonly string[], fromWallMs: number): Promise<readonly InNodeLock[]> {
   const locks: InNodeLock[] = [];
   for (const file of files) {
     for await (const text of createInterface({ input: createReadStream(file) })) {
       const line = lineSchema.safeParse(parsed(text));
       const kind = line.success ? KINDS[line.data.event] : undefined;
-      if (!line.success || kind === undefined) continue;
+      if (!line.success || kind === undefined || Date.parse(line.data.at) < fromWallMs) continue;
       const { node_id: nodeId, lock_ms: lockMs, lock_wait_ms: waitMs, commit_ms: commitMs } = line.data;
       locks.push({ nodeId, kind, lockMs, waitMs, commitMs: commitMs ?? null });
     }
