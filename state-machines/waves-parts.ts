@@ -132,6 +132,32 @@ export async function notePart(
   });
 }
 
+/** The statuses of a part that has not ended; of most the first one holds. */
+const OPEN = ['PLANNED', 'RUNNING'] as const;
+
+/**
+ * The same, unless the part has ended: a step that stood still and goes on long after must not open it again. False: it had ended, or was ended
+ * meanwhile.
+ */
+export async function noteOpenPart(
+  deps: Deps,
+  operationId: OperationId,
+  number: number,
+  set: Pick<OperationPart, 'status' | 'reason'> & Partial<Pick<OperationPart, 'childId'>>,
+): Promise<boolean> {
+  for (const status of OPEN) {
+    const noted = await deps.records.observe({
+      kind: 'update',
+      entity: 'operationPart',
+      id: { operationId, number },
+      set: { ...set, updatedAtMs: deps.clock.wallMs() },
+      when: [{ kind: 'equals', field: 'status', value: status }],
+    });
+    if (noted.ok) return true;
+  }
+  return false;
+}
+
 export type Settled =
   | { readonly kind: 'RUNS'; readonly childId: OperationId | null; readonly isPaused: boolean }
   | { readonly kind: 'DONE' }

@@ -14,7 +14,7 @@ import { rebalanceSettings } from '../shared/usecases/rebalance-config.ts';
 import { startPart } from '../shared/usecases/start-part.ts';
 import type { PartStart } from '../shared/usecases/start-part.ts';
 import { BY } from './move-replica/work.ts';
-import { notePart, partsByNumber, partsFrom } from './waves-parts.ts';
+import { noteOpenPart, notePart, partsByNumber, partsFrom } from './waves-parts.ts';
 import { RETRY_MS } from './waves-running.ts';
 import type { WaveGoal } from './waves.ts';
 
@@ -136,8 +136,10 @@ class Starter {
       ] as const,
       view: this.round.view,
       inFlight: this.round.inFlight,
-      beforeStart: (number: number, childId: OperationPart['childId']) =>
-        notePart(this.deps, operationId, number, { status: 'RUNNING', childId, reason: null }),
+      beforeStart: async (number: number, childId: OperationPart['childId']) => {
+        if (!(await noteOpenPart(this.deps, operationId, number, { status: 'RUNNING', childId, reason: null })))
+          throw new Error(`part ${number} of ${operationId} ended while a step stood still before its start`);
+      },
     };
     const outcome = await startPart(this.deps, around, record.number, part);
     await this.note(record, part.shardId, part.kind === 'LEADER', outcome);
@@ -158,7 +160,7 @@ class Starter {
         this.starts += 1;
         // Found by its id, started by a step that died: the part says so as well.
         if (outcome.childId !== childId)
-          await notePart(deps, operationId, number, { status: 'RUNNING', childId: outcome.childId, reason: null });
+          await noteOpenPart(deps, operationId, number, { status: 'RUNNING', childId: outcome.childId, reason: null });
         const one = { number, shardId, sinceMs: nowMs, source: outcome.source };
         const pace = isTransfer || state.pace === null ? state.pace : { ...state.pace, tokens: state.pace.tokens - 1 };
         this.state = { ...state, running: [...state.running, one], pace };
@@ -176,7 +178,7 @@ class Starter {
         // What is gone needs no second look; the next plan sees it anyway.
         const isFinal = reason === 'PLAN_STALE' || reason === 'SHARD_NOT_FOUND' || reason === 'NODE_RETURNED';
         const waits = this.goal.mode === 'UNTIL_REACHED' && !isFinal && state.waiting.length < WAITING_MAX;
-        await notePart(deps, operationId, number, { status: waits ? 'PLANNED' : 'SKIPPED', reason });
+        await noteOpenPart(deps, operationId, number, { status: waits ? 'PLANNED' : 'SKIPPED', reason });
         this.state = waits
           ? { ...state, waiting: [...state.waiting, { number, shardId, untilMs: nowMs + RETRY_MS, reason }] }
           : { ...state, skipped: state.skipped + 1, reasons: withReason(state.reasons, reason) };

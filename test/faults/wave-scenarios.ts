@@ -1,4 +1,5 @@
 import type { OperationType } from '../../shared/domain/records.ts';
+import { inSyncReplicas } from '../../shared/domain/shard.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import { nodeId } from '../../shared/domain/ids.ts';
 import { setReplicationConfig } from '../../shared/usecases/change-replication.ts';
@@ -186,8 +187,12 @@ export const repairLostFollower = saga({
       ...(await expectApplied(world, 'repair-shards', repairs.length)),
     ];
   },
-  // The next tick begins anew, until what was lost is made again: nothing is to be undone.
-  undone: copiesAsBefore,
+  // The next tick begins anew, until what was lost is made again. A copy that was added stays where too few in sync would be left without it (I-7).
+  undone: async (world, before) => {
+    const isWhole = (await shardsOf(world)).every((shard) => inSyncReplicas(shard).length >= shard.minInSync);
+    const isOneMore = copiesOf(await shardsOf(world)) === '3';
+    return isOneMore && isWhole ? [] : copiesAsBefore(world, before);
+  },
 });
 
 /** Nodes that were fenced and never registered again. */

@@ -36,6 +36,16 @@ export const FOUND: readonly { readonly way: string; readonly faults: string; re
     was: 'a part that a step had started when it died was forgotten by the undoing, and took a copy away after it (I-7, I-10)',
   },
   {
+    way: 'repair-shards',
+    faults: 'Execute frozen-past-end@1, Finish fails-after',
+    was: 'a step that stood still before the start of a part, and went on when the operation had ended, noted the part that was done as running for good',
+  },
+  {
+    way: 'repair-shards',
+    faults: 'Plan nodes-silent, Plan cancelled-beside',
+    was: 'nothing: a copy that was added stays where too few in sync would be left without it (I-7), and the check of what an undoing leaves did not know',
+  },
+  {
     way: 'drain-node',
     faults: 'Finish repeated, Finish fails-for-long',
     was: 'a node that was buried already was called rolled back when the last steps kept failing',
