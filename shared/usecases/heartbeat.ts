@@ -157,9 +157,13 @@ export async function answerBeat(
 const MEASURE_MIN = 1e-100;
 
 function storable(stats: Json): Json {
-  return JSON.parse(JSON.stringify(stats), (_field, value: unknown) =>
-    typeof value === 'number' && value < MEASURE_MIN ? 0 : value,
-  ) as Json;
+  if (typeof stats === 'number') return stats < MEASURE_MIN ? 0 : stats;
+  if (typeof stats !== 'object' || stats === null) return stats;
+  if (Array.isArray(stats)) return (stats as readonly Json[]).map(storable);
+  const fields = Object.entries(stats as Readonly<Record<string, Json | undefined>>);
+  return Object.fromEntries(
+    fields.flatMap(([name, value]) => (value === undefined ? [] : [[name, storable(value)] as const])),
+  );
 }
 
 /** Statistics are overwritten by the last beat that carries some; nothing decides on their being the newest. */

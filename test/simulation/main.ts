@@ -79,7 +79,7 @@ function explain(result: SimulationResult): void {
   print(`last of ${result.traceLines} trace lines:`);
   for (const line of result.traceTail) print(`  ${line.slice(0, 400)}`);
   print(`replay: npm run sim -- --seed ${result.seed} --seeds 1 --minutes ${minutes} --nodes ${nodes} --pace ${pace}`);
-  print('        (--trace FILE writes all of the trace)');
+  print('        (--trace FILE writes all of the trace, and errors tell where they were made)');
 }
 
 async function runOnce(options: SimulationOptions): Promise<SimulationResult> {
@@ -94,6 +94,9 @@ const cpuMs = (): number => {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
 };
+
+// Refusals are errors, and noting where each was made costs more than the error. A run with a trace notes it, for who looks into a seed.
+if (values.trace === undefined) Error.stackTraceLimit = 0;
 
 const results: SimulationResult[] = [];
 const replays: { readonly seed: number; readonly equal: boolean; readonly virtualMs: number }[] = [];
