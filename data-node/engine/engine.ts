@@ -10,16 +10,16 @@ import { RowTable } from './row-table.ts';
 import { SCHEMA } from './schema.ts';
 import { asStorageError, StorageError } from './storage-error.ts';
 import { EngineTables } from './transaction.ts';
-import type { EngineReader, EngineTransaction } from './types.ts';
+import type { Durability, EngineReader, EngineTransaction } from './types.ts';
 
 /**
- * A node's embedded storage engine: one SQLite file (WAL, synchronous FULL). Every transaction is fsynced before it returns.
+ * A node's embedded storage engine: one SQLite file (WAL, synchronous FULL). Every transaction that is not LAZY is fsynced before it returns.
  * A storage failure is thrown as StorageError and leaves the state from before; after CORRUPT or IO the engine refuses
  * everything, since what an fsync failed to write is unknown.
  */
 export interface Engine extends DurableMeta, EngineReader {
-  /** Runs `change` in one durable transaction. Throws StorageError (nothing applied) or what `change` throws. */
-  transaction<T>(change: (tx: EngineTransaction) => T): T;
+  /** Runs `change` in one transaction, FSYNCED unless told otherwise. Throws StorageError (nothing applied) or what `change` throws. */
+  transaction<T>(change: (tx: EngineTransaction) => T, durability?: Durability): T;
   /** Gives up a place opened by `openStaging`, after the swap or instead of it. */
   releaseStaging(storageId: number): void;
   /** False: `purge` would find nothing. Looked at before a transaction begins for it. */
@@ -119,8 +119,21 @@ class SqliteEngine extends EngineTables implements Engine {
     else this.transaction(() => [only, ...more].forEach(write));
   }
 
-  transaction<T>(change: (tx: EngineTransaction) => T): T {
+  transaction<T>(change: (tx: EngineTransaction) => T, durability: Durability = 'FSYNCED'): T {
     invariant(!this.running, 'transactions do not nest');
+    if (durability === 'FSYNCED') return this.run(change);
+    // The next commit that is synced takes this one along: a sync is of the whole log (sqlite.org/pragma.html, synchronous).
+    return this.guarded(() => {
+      this.db.exec('PRAGMA synchronous = NORMAL');
+      try {
+        return this.run(change);
+      } finally {
+        if (this.broken === null) this.db.exec('PRAGMA synchronous = FULL');
+      }
+    });
+  }
+
+  private run<T>(change: (tx: EngineTransaction) => T): T {
     return this.guarded(() => {
       this.running = true;
       try {

@@ -165,6 +165,12 @@ export interface EngineReader {
   ): RangeSize & { readonly keys: number; readonly lastKey: string | null };
 }
 
+/**
+ * FSYNCED: on disk when the transaction returns. LAZY: a loss of power may undo it, though never without what was committed after it; for what is
+ * of no use to anybody before a later transaction that is fsynced.
+ */
+export type Durability = 'FSYNCED' | 'LAZY';
+
 /** Changes inside one transaction. Each call is visible to the following ones; all become durable together or not at all. */
 export interface EngineTransaction extends EngineReader {
   createReplica(replica: {

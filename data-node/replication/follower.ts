@@ -47,7 +47,10 @@ const refuse = (refusal: Refusal): PeerAnswer => ({
   },
 });
 
-/** A follower's answers to its leader: sessions, appends, snapshots. Everything is durable before it is answered. */
+/**
+ * A follower's answers to its leader: sessions, appends, snapshots. Everything is durable before it is answered, but for chunks of a snapshot
+ * before its last one: they stand for nothing without it, and end with the session.
+ */
 export class Follower {
   private readonly context: HostContext;
   private readonly find: (shardId: string) => ShardReplica | undefined;
@@ -219,6 +222,7 @@ export class Follower {
       (before?.bytes ?? 0) +
       request.rows.reduce((sum, row) => sum + utf8Bytes(row.key) + utf8Bytes(row.value ?? ''), 0);
     session.loading = true;
+    const durability = request.last ? 'FSYNCED' : 'LAZY';
     const done = await commits.submit((tx): number | Refusal => {
       const meta = tx.replica(request.shard_id);
       if (replica.session !== session || session.staging !== before || storeUuid === undefined) return sessionUnknown;
@@ -241,7 +245,7 @@ export class Follower {
         tx.swapIn(request.shard_id, storageId, { at: request.at, time, storeUuid, rows, bytes });
       }
       return storageId;
-    });
+    }, durability);
     session.loading = false;
     if (!done.ok || typeof done.value !== 'number' || replica.session !== session) {
       // What was staged is of no use any more; the leader starts again.

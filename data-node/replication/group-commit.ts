@@ -1,12 +1,13 @@
 import type { Engine } from '../engine/engine.ts';
 import { asStorageError } from '../engine/storage-error.ts';
 import type { StorageError } from '../engine/storage-error.ts';
-import type { EngineTransaction } from '../engine/types.ts';
+import type { Durability, EngineTransaction } from '../engine/types.ts';
 import { err, ok } from '../../shared/domain/result.ts';
 import type { Result } from '../../shared/domain/result.ts';
 import type { Environment } from '../ports.ts';
 
 interface Pending {
+  readonly durability: Durability;
   readonly attempt: (tx: EngineTransaction) => () => void;
   readonly fail: (error: unknown) => void;
 }
@@ -34,10 +35,14 @@ export class GroupCommit {
     this.env = env;
   }
 
-  /** Resolves after the fsync. Rejects only with what `change` throws that is no storage failure (a bug). */
-  submit<T>(change: (tx: EngineTransaction) => T): Promise<Result<T, StorageError>> {
+  /** Resolves after the fsync, or the commit of a LAZY one. Rejects only with what `change` throws that is no storage failure (a bug). */
+  submit<T>(
+    change: (tx: EngineTransaction) => T,
+    durability: Durability = 'FSYNCED',
+  ): Promise<Result<T, StorageError>> {
     return new Promise((resolve, reject) => {
       this.pending.push({
+        durability,
         attempt: (tx) => {
           const value = change(tx);
           return () => {
@@ -79,10 +84,11 @@ export class GroupCommit {
 
   private run(batch: readonly Pending[]): { error: unknown } | null {
     const startMs = this.env.clock.monotonicMs();
+    const durability = batch.every((item) => item.durability === 'LAZY') ? 'LAZY' : 'FSYNCED';
     try {
-      const settled = this.engine.transaction((tx) => batch.map((item) => item.attempt(tx)));
+      const settled = this.engine.transaction((tx) => batch.map((item) => item.attempt(tx)), durability);
       this.savedAtMs = this.env.clock.monotonicMs();
-      this.samples[this.nextSample++ % FSYNC_SAMPLES_MAX] = this.savedAtMs - startMs;
+      if (durability === 'FSYNCED') this.samples[this.nextSample++ % FSYNC_SAMPLES_MAX] = this.savedAtMs - startMs;
       for (const settle of settled) settle();
       return null;
     } catch (error) {

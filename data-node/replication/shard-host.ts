@@ -241,7 +241,7 @@ class Host implements ReplicationHost, ReplicaRegistry {
         this.purgeAfter(tuning.purgeIdleMs);
         return;
       }
-      const purged = commits.submit((tx) => tx.purge(PURGE_ROWS));
+      const purged = commits.submit((tx) => tx.purge(PURGE_ROWS), 'LAZY');
       spawn(
         env,
         'purge destroyed copies',

@@ -1,7 +1,7 @@
 import type { ControlPlaneTransport } from '../../data-node/agent/ports.ts';
 import type { Engine } from '../../data-node/engine/engine.ts';
 import { StorageError } from '../../data-node/engine/storage-error.ts';
-import type { EngineTransaction } from '../../data-node/engine/types.ts';
+import type { Durability, EngineTransaction } from '../../data-node/engine/types.ts';
 import type { SeededRandom } from './random.ts';
 
 /** What goes wrong inside a data node without its process ending: a disk that is full or slow, statistics that are not true. */
@@ -27,7 +27,8 @@ export function onDisk(
     return result;
   };
   const writes: Pick<Engine, 'transaction' | 'put'> = {
-    transaction: <T>(change: (tx: EngineTransaction) => T) => writing(() => engine.transaction(change)),
+    transaction: <T>(change: (tx: EngineTransaction) => T, durability?: Durability) =>
+      writing(() => engine.transaction(change, durability)),
     put: (entries) => writing(() => engine.put(entries)),
   };
   return Object.assign(Object.create(engine) as Engine, writes);
