@@ -32,8 +32,13 @@ export const MODELS: readonly ModelRun[] = [
     name: 'lease',
     model: 'lease',
     defines: [],
-    bounds:
-      'one node id, two processes, two detectors, node epochs 1-3, three renewals each, clock drift up to the bound',
+    bounds: 'one node id, two processes, one detector, node epochs 1-2, two renewals each, clock drift up to the bound',
+  },
+  {
+    name: 'lease, two detectors',
+    model: 'lease',
+    defines: ['D=2'],
+    bounds: 'the same with two detectors',
   },
   {
     name: 'leadership with leases',
@@ -108,7 +113,7 @@ export const MODELS: readonly ModelRun[] = [
     defines: ['FENCES=1'],
     bounds: '3 nodes, epochs 1-2 of one part, one fence, 1 write to each part, one list shrinks',
   },
-  { name: 'directory', model: 'directory', defines: [], bounds: '2 pages, 3 shards, epochs 1-4' },
+  { name: 'directory', model: 'directory', defines: [], bounds: '2 pages, 4 shards, epochs 1-3' },
 ];
 
 const lease = (rule: string, guard: string, without: string): GuardRun => ({
