@@ -113,7 +113,9 @@ describe('split-shard (S1)', () => {
         .map((draft) => draft.nodeId)
         .toSorted();
     expect(told('prepare_split')).toEqual(['node-1', 'node-2', 'node-3']);
-    expect(told('apply_split')).toEqual(['node-1', 'node-2', 'node-3']);
+    // The leader first, and then all of them.
+    expect(told('apply_split')).toEqual(['node-1', 'node-1', 'node-2', 'node-3']);
+    expect(world.sent.find((draft) => draft.type === 'apply_split')?.nodeId).toBe(parent?.leader.nodeId);
     expect(world.sent.find((draft) => draft.type === 'apply_split')?.related?.shardId).toBe(child?.shardId);
     expect(await world.call('getTable', getTable, { params: { table: 'cities' } })).toMatchObject({
       value: { shards: 3 },
