@@ -1,6 +1,6 @@
 import type { CommandType, NodeCommand } from '../../shared/contracts/node/commands.ts';
 import type { WireDescriptor } from '../../shared/contracts/node/descriptor.ts';
-import { invariant, ok } from '../../shared/domain/result.ts';
+import { ok } from '../../shared/domain/result.ts';
 import { openEngine } from '../engine/engine.ts';
 import type { LogEntry } from '../engine/types.ts';
 import type { ControlPlane, Environment, LeaseView, PeerNetwork } from '../ports.ts';
@@ -14,17 +14,25 @@ const BORDER = 'm';
 const HERE = { nodeId: 'here', nodeEpoch: 1, incarnation: 'rehearsal', storeUuid: 'store' };
 const ELSEWHERE = 'elsewhere';
 
+/** What was rehearsed. A node starts whatever it was: without it its first fork takes longer, and that is all. */
+export interface Rehearsed {
+  readonly forks: number;
+  /** Of these: a leader's term went on in the right part. */
+  readonly continued: number;
+}
+
 /**
  * Forks copies in a shard host of its own, in memory and without a network, before the node listens: else the first fork of the process
  * would compile its code while a shard is locked, which took 1 to 5 ms where a fork takes 0.3 (S1, DESIGN section 10).
  */
-export async function rehearseForks({ clock, timers, random }: Environment): Promise<void> {
+export async function rehearseForks({ clock, timers, random }: Environment): Promise<Rehearsed> {
   const engine = openEngine({ memory: true });
   const env: Environment = { clock, timers, random, log: { info: ignore, warn: ignore, error: ignore } };
-  let termWentOn = false;
+  const rehearsed = { forks: 0, continued: 0 };
   const observer: ReplicationObserver = {
     onFork: ({ continued }) => {
-      termWentOn = continued;
+      rehearsed.forks++;
+      if (continued) rehearsed.continued++;
     },
   };
   const host = createShardHost({ env, engine, lease, controlPlane, peers: nobody, observer });
@@ -43,9 +51,9 @@ export async function rehearseForks({ clock, timers, random }: Environment): Pro
       while (engine.continueCount(shardId, ENTRIES) === 'MORE');
       const parent = { ...whole, generation: whole.generation + 1, end_key: BORDER };
       const child = descriptorOf(`${shardId}-right`, { leader, epoch: 2, range: [BORDER, null] });
-      const forked = await host.apply({ ...commandOf('apply_split', parent), related: child });
-      invariant(forked.outcome === 'DONE' && termWentOn === leads, 'a rehearsed fork is made as any other');
+      await host.apply({ ...commandOf('apply_split', parent), related: child });
     }
+    return rehearsed;
   } finally {
     await host.close();
     engine.close();
