@@ -16,10 +16,16 @@ const run = promisify(execFile);
  * them all stays as it is, and the answer says so.
  */
 export async function runUndisturbed(pids: readonly number[]): Promise<Scheduling> {
+  const changed: number[] = [];
   try {
-    for (const pid of pids) await run('chrt', ['--all-tasks', '--fifo', '--pid', PRIORITY, String(pid)]);
+    for (const pid of pids) {
+      await run('chrt', ['--all-tasks', '--fifo', '--pid', PRIORITY, String(pid)]);
+      changed.push(pid);
+    }
     return 'FIRST_COME';
   } catch {
+    // All of them or none: some alone would starve the others.
+    for (const pid of changed) await run('chrt', ['--all-tasks', '--other', '--pid', '0', String(pid)]);
     return 'SHARED';
   }
 }
