@@ -14,6 +14,7 @@ const START: Place = { epoch: 0, seq: 0, before: null, writes: [] };
 
 export class Logs {
   private readonly places = new Map<string, Place>([[keyOf(START), START]]);
+  private readonly newest = new Map<string, number>();
 
   has(at: Position): boolean {
     return this.places.has(keyOf(at));
@@ -23,8 +24,19 @@ export class Logs {
   append(last: Position, entry: Entry): boolean {
     const before = this.places.get(keyOf(last));
     if (before === undefined || this.has(entry)) return false;
-    this.places.set(keyOf(entry), { epoch: entry.epoch, seq: entry.seq, before, writes: entry.writes });
+    this.put({ epoch: entry.epoch, seq: entry.seq, before, writes: entry.writes });
     return true;
+  }
+
+  private put(place: Place): void {
+    this.places.set(keyOf(place), place);
+    for (const { value } of place.writes)
+      this.newest.set(value, Math.max(place.epoch, this.newest.get(value) ?? place.epoch));
+  }
+
+  /** The highest epoch of an entry with the value: a write that a leader never committed, and that was sent again, has entries of two terms (R6). */
+  epochOf(value: string): number | undefined {
+    return this.newest.get(value);
   }
 
   /** Whether the entry that is known under this (epoch, seq) follows `last` (R5). */
@@ -52,7 +64,7 @@ export class Logs {
 
   /** Takes over the log of another shard up to `last`: a fork's child goes on with it (S1). */
   inherit(from: Logs, last: Position): void {
-    for (const place of from.entries(last)) this.places.set(keyOf(place), place);
+    for (const place of from.entries(last)) this.put(place);
   }
 
   /** The log of a merged shard begins at `base` with what both parts held (S2). */
@@ -65,6 +77,6 @@ export class Logs {
           .map((write) => [write.value, write]),
       ).values(),
     ];
-    this.places.set(keyOf(base), { ...base, before: START, writes: values });
+    this.put({ ...base, before: START, writes: values });
   }
 }

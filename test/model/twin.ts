@@ -37,12 +37,19 @@ interface Shard {
   absorbed: boolean;
 }
 
+interface Acknowledged {
+  readonly key: string;
+  readonly value: string;
+  /** Of the entry that was acknowledged; one of an earlier term was given up, and whoever has it may truncate it. */
+  readonly epoch: number;
+}
+
 export class ModelTwin {
   private readonly shards = new Map<string, Shard>();
   /** Node epochs, and the number of the event that raised a node above each. */
   private readonly nodes = new Map<string, number>();
   private readonly raisedAt = new Map<string, number>();
-  private readonly acknowledged: { readonly key: string; readonly value: string }[] = [];
+  private readonly acknowledged: Acknowledged[] = [];
   /** Nodes that ever held a write durably. */
   private readonly holders = new Map<string, Set<string>>();
   private refusal: Refusal | null = null;
@@ -236,7 +243,10 @@ export class ModelTwin {
         this.refuse('I3', id, `${node} takes up epoch ${epoch} with entries of ${copy.last.epoch}`);
       if (entry.writes.length > 0) this.refuse('R5_NOOP', id, `${node} writes at ${epoch} before its no-op`);
       if (!copy.intact) this.refuse('E4_UUID', id, `${node} takes up epoch ${epoch} with a copy that proves nothing`);
-      this.lacking(shard, copy, (value) => this.refuse('I6', id, `${node} takes up epoch ${epoch} without ${value}`));
+      // I-6 is about later terms: who takes up an epoch that others have passed meanwhile has all that was acknowledged before it.
+      this.lacking(shard, copy, (value, of) => {
+        if (of < epoch) this.refuse('I6', id, `${node} takes up epoch ${epoch} without ${value}`);
+      });
       shard.terms.set(epoch, { node, noop: { epoch, seq: entry.seq } });
     } else if (term.node !== node) this.refuse('I3', id, `${node} and ${term.node} lead epoch ${epoch}`);
     if (!shard.logs.append(copy.last, entry)) this.refuse('I3', id, `(${epoch}, ${entry.seq}) was given twice`);
@@ -245,10 +255,14 @@ export class ModelTwin {
   private truncate(id: string, node: string, copy: Copy, seq: number): void {
     const shard = this.shard(id);
     const kept = shard.logs.cut(copy.last, seq);
-    const before = shard.logs.values(copy.last);
     const after = shard.logs.values(kept);
-    for (const { key, value } of this.acknowledged)
-      if (before.has(value) && !after.has(value) && this.covers(copy.range, key))
+    const gone = new Map<string, number>();
+    for (const place of shard.logs.entries(copy.last)) {
+      if (place.seq <= kept.seq) break;
+      for (const { value } of place.writes) if (!after.has(value)) gone.set(value, place.epoch);
+    }
+    for (const { key, value, epoch } of this.acknowledged)
+      if ((gone.get(value) ?? -1) >= epoch && this.covers(copy.range, key))
         this.refuse('I6', id, `${node} truncates ${value}, which was acknowledged`);
     copy.last = kept;
   }
@@ -334,20 +348,23 @@ export class ModelTwin {
 
   /** R1, R5: whoever is IN_SYNC, now and under any later leader, held the write durably. */
   private acknowledge(key: string, value: string): void {
-    this.acknowledged.push({ key, value });
     const holders = this.holders.get(value);
-    for (const [id, { range, descriptor, absorbed }] of this.shards) {
+    let epoch = 0;
+    for (const [id, { range, descriptor, absorbed, logs }] of this.shards) {
       if (absorbed || !this.covers(range, key) || descriptor === null) continue;
+      epoch = Math.max(epoch, logs.epochOf(value) ?? 0);
       for (const { node, inSync } of descriptor.replicas)
         if (inSync && holders?.has(node) !== true)
           this.refuse('R1_DROP', id, `${value} was acknowledged, and ${node} never held it`);
     }
+    this.acknowledged.push({ key, value, epoch });
   }
 
   /** Acknowledged writes of the copy's range that it lacks. */
-  private lacking(shard: Shard, copy: Copy, found: (value: string) => void): void {
+  private lacking(shard: Shard, copy: Copy, found: (value: string, epoch: number) => void): void {
     const held = shard.logs.values(copy.last);
-    for (const { key, value } of this.acknowledged) if (this.covers(shard.range, key) && !held.has(value)) found(value);
+    for (const { key, value, epoch } of this.acknowledged)
+      if (this.covers(shard.range, key) && !held.has(value)) found(value, epoch);
   }
 
   private covers(range: KeyRange | null, key: string): boolean {
