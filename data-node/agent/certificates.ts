@@ -8,6 +8,7 @@ import {
   certificateSchema,
 } from '../../shared/contracts/certificates.ts';
 import type { CertificatePurpose } from '../../shared/contracts/certificates.ts';
+import { BoundedMap } from '../../shared/domain/bounded-map.ts';
 import type { KeyRing } from './keys.ts';
 
 /** Certificates remembered at a time: those of the control plane's processes of an hour or two. The oldest is forgotten beyond it. */
@@ -24,7 +25,7 @@ interface Certified {
  * verified is remembered, as every command and credential brings its certificate along.
  */
 export class Certificates {
-  private readonly verified = new Map<string, Certified>();
+  private readonly verified = new BoundedMap<string, Certified>(CERTIFICATES_MAX);
   private ring: KeyRing = { keys: [] };
 
   /** Takes the root keys of a registration; what was verified by others is forgotten. */
@@ -47,10 +48,6 @@ export class Certificates {
     for (const { key } of this.ring.keys) {
       const certified = read(certificate, key, nowMs);
       if (certified === null) continue;
-      if (this.verified.size >= CERTIFICATES_MAX) {
-        const oldest = this.verified.keys().next();
-        if (oldest.done !== true) this.verified.delete(oldest.value);
-      }
       this.verified.set(certificate, certified);
       return certified;
     }

@@ -3,6 +3,7 @@ import jsonwebtoken from 'jsonwebtoken';
 import * as z from 'zod';
 import { CERTIFICATE_HEADER } from '../../shared/contracts/certificates.ts';
 import type { CertificatePurpose } from '../../shared/contracts/certificates.ts';
+import { BoundedMap } from '../../shared/domain/bounded-map.ts';
 import type { Clock } from '../../shared/domain/environment.ts';
 import { err, ok } from '../../shared/domain/result.ts';
 import type { Result } from '../../shared/domain/result.ts';
@@ -42,7 +43,9 @@ export interface TokenRefusal {
 
 export class TokenVerifier {
   /** By the whole header, which nearly always is one that came before. */
-  private readonly verified = new Map<string, { readonly caller: Caller; readonly expiresAtMs: number }>();
+  private readonly verified = new BoundedMap<string, { readonly caller: Caller; readonly expiresAtMs: number }>(
+    VERIFIED_TOKENS_MAX,
+  );
   private readonly clock: Clock;
   private ring: KeyRing = { keys: [] };
   private readonly certificates = new Certificates();
@@ -98,7 +101,7 @@ export class TokenVerifier {
       if (purpose !== null && purpose !== claims.data.kind)
         return refuse('the key that signed the token is certified for another purpose');
       const caller = callerOf(claims.data);
-      this.remember(header, caller, Math.min(claims.data.exp * 1000, expiresAtMs));
+      this.verified.set(header, { caller, expiresAtMs: Math.min(claims.data.exp * 1000, expiresAtMs) });
       return ok(caller);
     }
     return refuse(message);
@@ -115,14 +118,6 @@ export class TokenVerifier {
     }
     const certified = typeof certificate === 'string' ? this.certificates.verify(certificate, nowMs) : null;
     return certified === null ? [] : [certified];
-  }
-
-  private remember(header: string, caller: Caller, expiresAtMs: number): void {
-    if (this.verified.size >= VERIFIED_TOKENS_MAX) {
-      const oldest = this.verified.keys().next();
-      if (oldest.done !== true) this.verified.delete(oldest.value);
-    }
-    this.verified.set(header, { caller, expiresAtMs });
   }
 }
 

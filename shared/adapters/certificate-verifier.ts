@@ -8,6 +8,7 @@ import {
   certificateSchema,
 } from '../contracts/certificates.ts';
 import type { CertificatePurpose } from '../contracts/certificates.ts';
+import { BoundedMap } from '../domain/bounded-map.ts';
 import type { Clock } from '../domain/environment.ts';
 
 /** Certificates remembered at a time: those of the processes of an hour or two. The oldest is forgotten beyond it. */
@@ -24,9 +25,18 @@ export interface CertificateVerifier {
   verify(certificate: string, roots: ReadonlyMap<string, KeyObject>): CertifiedPublicKey | undefined;
 }
 
+export interface CertificateVerifierOptions {
+  readonly clock: Clock;
+  /** Certificates remembered at a time; CERTIFICATES_MAX if left out. */
+  readonly rememberedMax?: number;
+}
+
 /** Checks root -> certificate. What was verified is remembered: a signature of the root costs about 80 us to verify. */
-export function createCertificateVerifier({ clock }: { readonly clock: Clock }): CertificateVerifier {
-  const verified = new Map<string, CertifiedPublicKey>();
+export function createCertificateVerifier({
+  clock,
+  rememberedMax = CERTIFICATES_MAX,
+}: CertificateVerifierOptions): CertificateVerifier {
+  const verified = new BoundedMap<string, CertifiedPublicKey>(rememberedMax);
   return {
     verify: (certificate, roots) => {
       const nowS = Math.floor(clock.wallMs() / 1000);
@@ -36,13 +46,7 @@ export function createCertificateVerifier({ clock }: { readonly clock: Clock }):
         verified.delete(certificate);
         return undefined;
       }
-      if (!verified.has(certificate)) {
-        if (verified.size >= CERTIFICATES_MAX) {
-          const oldest = verified.keys().next();
-          if (oldest.done !== true) verified.delete(oldest.value);
-        }
-        verified.set(certificate, known);
-      }
+      verified.set(certificate, known);
       return known;
     },
   };
@@ -55,8 +59,7 @@ function verifyAnew(
 ): CertifiedPublicKey | undefined {
   if (certificate.length > CERTIFICATE_CHARS_MAX) return undefined;
   try {
-    const kid = jwt.decode(certificate, { complete: true })?.header.kid;
-    const root = kid === undefined ? undefined : roots.get(kid);
+    const root = roots.get(jwt.decode(certificate, { complete: true })?.header.kid ?? '');
     if (root === undefined) return undefined;
     const { header, payload } = jwt.verify(certificate, root, {
       algorithms: ['ES256'],

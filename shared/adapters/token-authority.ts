@@ -14,6 +14,7 @@ import { createCertificateVerifier } from './certificate-verifier.ts';
 import type { CertificateVerifier } from './certificate-verifier.ts';
 import { createProcessKeys, SIGNED_LIFETIME_MAX_MS } from './process-keys.ts';
 import { jwsOf, jwsSigningInput } from './signing-key.ts';
+import { VerifiedTokens } from './verified-tokens.ts';
 
 /**
  * Tokens and command signatures of the control plane: ES256. Tokens of administrators and of joining nodes are signed by the root
@@ -28,6 +29,7 @@ const ALGORITHM = 'ES256';
 /** Seconds by which clocks of functions may differ; without it a token can be "from the future" at its first use. */
 const CLOCK_TOLERANCE_SECONDS = 5;
 
+const headerSchema = z.object({ typ: z.string(), kid: z.string(), [CERTIFICATE_HEADER]: z.string().optional() });
 const stamps = { iss: z.literal(TOKEN_ISSUER), sub: z.string().min(1).max(256), iat: z.int(), exp: z.int() };
 const payloadSchema = z.discriminatedUnion('kind', [
   z.object({ ...stamps, kind: z.literal('admin') }),
@@ -44,15 +46,12 @@ export interface TokenAuthorityOptions {
 /** A waiting command is signed anew when its certificate lasts for less than this (ms): the way to its node, and the node's clock. */
 const REFRESHED_BEFORE_MS = 600_000;
 
-/** Verified tokens that a process remembers: those of a cluster's nodes and of its busiest callers. The oldest is forgotten beyond it. */
-const VERIFIED_TOKENS_MAX = 4096;
-
 type VerifyError = { code: 'TOKEN_INVALID' | 'TOKEN_EXPIRED'; message: string };
 
 export function createTokenAuthority({ clock, root }: TokenAuthorityOptions): TokenAuthority {
   const processKeys = createProcessKeys({ root, clock });
   const certificates = createCertificateVerifier({ clock });
-  const verified = new VerifiedTokens();
+  const verified = new VerifiedTokens<Payload>();
   let rootKeys: Promise<ReadonlyMap<string, KeyObject>> | undefined;
   const keysOfRoot = (): Promise<ReadonlyMap<string, KeyObject>> => {
     rootKeys ??= root
@@ -97,8 +96,9 @@ export function createTokenAuthority({ clock, root }: TokenAuthorityOptions): To
       if (known !== null) return principalOf(known);
       const claims = verifyToken(token, await keysOfRoot(), certificates, clock);
       if (!claims.ok) return claims;
-      verified.remember(token, claims.value);
-      return principalOf(claims.value.payload);
+      const { payload, signedUntilS } = claims.value;
+      verified.remember(token, payload, Math.min(payload.exp + CLOCK_TOLERANCE_SECONDS, signedUntilS));
+      return principalOf(payload);
     },
     signCommand,
     refreshCommand: async (signed) => {
@@ -125,8 +125,7 @@ function purposeOf(claims: TokenClaims): Exclude<CertificatePurpose, 'command'> 
 /** When a certificate of ours says that it ends (ms since 1970); 0 if it says nothing. */
 function certificateEndMs(certificate: Json | undefined): number {
   if (typeof certificate !== 'string') return 0;
-  const exp = jwt.decode(certificate, { json: true })?.exp;
-  return exp === undefined ? 0 : exp * 1000;
+  return (jwt.decode(certificate, { json: true })?.exp ?? 0) * 1000;
 }
 
 function payloadOf(claims: TokenClaims): Readonly<Record<string, unknown>> {
@@ -185,28 +184,6 @@ interface VerifiedClaims {
   readonly signedUntilS: number;
 }
 
-/** Tokens whose signatures were found good: a node sends the same one with every beat, and a verification costs about 150 us. */
-class VerifiedTokens {
-  readonly #claims = new Map<string, VerifiedClaims>();
-
-  /** Null: to be verified anew, which then also tells why a token is refused that was good before. */
-  find(token: string, nowS: number): Payload | null {
-    const known = this.#claims.get(token);
-    if (known === undefined) return null;
-    if (nowS < known.payload.exp + CLOCK_TOLERANCE_SECONDS && nowS < known.signedUntilS) return known.payload;
-    this.#claims.delete(token);
-    return null;
-  }
-
-  remember(token: string, claims: VerifiedClaims): void {
-    if (this.#claims.size >= VERIFIED_TOKENS_MAX) {
-      const oldest = this.#claims.keys().next();
-      if (oldest.done !== true) this.#claims.delete(oldest.value);
-    }
-    this.#claims.set(token, claims);
-  }
-}
-
 /**
  * The key that the token names, and its purpose (null: a root key). The name is not trusted: it only picks among the root's keys, and a
  * certificate counts only with the root's signature.
@@ -217,21 +194,20 @@ function signerOf(
   certificates: CertificateVerifier,
 ): { readonly key: KeyObject; readonly purpose: CertificatePurpose | null; readonly expiresAtS: number } | undefined {
   const header = headerOf(token);
-  if (header === undefined) return undefined;
+  if (header === null) return undefined;
   const certificate = header[CERTIFICATE_HEADER];
-  if (certificate !== undefined)
-    return typeof certificate === 'string' ? certificates.verify(certificate, roots) : undefined;
-  const key = typeof header['kid'] === 'string' ? roots.get(header['kid']) : undefined;
+  if (certificate !== undefined) return certificates.verify(certificate, roots);
+  const key = roots.get(header.kid);
   // A certificate is no token, though the root signed it.
-  return key === undefined || header['typ'] !== 'JWT' ? undefined : { key, purpose: null, expiresAtS: Infinity };
+  return key === undefined || header.typ !== 'JWT' ? undefined : { key, purpose: null, expiresAtS: Infinity };
 }
 
-function headerOf(token: string): Readonly<Record<string, unknown>> | undefined {
+/** The token's protected header, unchecked; null if it has none of ours. */
+function headerOf(token: string): z.infer<typeof headerSchema> | null {
   try {
-    const header = jwt.decode(token, { complete: true })?.header;
-    return header === undefined ? undefined : { ...header };
+    return headerSchema.parse(jwt.decode(token, { complete: true })?.header);
   } catch {
-    return undefined;
+    return null;
   }
 }
 

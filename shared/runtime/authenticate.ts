@@ -48,7 +48,8 @@ export async function authenticate(deps: Deps, header: string | undefined): Prom
   const verified = await deps.tokens.verify(token.value);
   if (!verified.ok) {
     // Asked second: nearly every token is one of ours, and known since the last beat. A node's own never passes for one: its issuer is another.
-    if (issuerOf(token.value) === NODE_ISSUER) return authenticateByNodeKey(deps, token.value);
+    const claims = claimedBy(token.value);
+    if (claims?.['iss'] === NODE_ISSUER) return authenticateByNodeKey(deps, token.value, claims);
     const expired = verified.error.code === 'TOKEN_EXPIRED';
     return err(unauthenticated(expired ? 'TOKEN_EXPIRED' : 'UNAUTHENTICATED', verified.error.message));
   }
@@ -57,31 +58,36 @@ export async function authenticate(deps: Deps, header: string | undefined): Prom
   return ok(verified.value);
 }
 
-/** Issuer as the token claims it: only chooses the key by which the claim is then checked. */
-function issuerOf(token: string): unknown {
+/** What the token claims, unchecked: only chooses the key by which the claim is then checked. Null: it claims nothing. */
+function claimedBy(token: string): Readonly<Record<string, unknown>> | null {
   try {
-    return jwt.decode(token, { json: true })?.iss;
+    return jwt.decode(token, { json: true });
   } catch {
-    return undefined;
+    return null;
   }
 }
 
 const badNodeToken = (message: string): { ok: false; error: Fault } => err(unauthenticated('UNAUTHENTICATED', message));
 
-async function authenticateByNodeKey(deps: Deps, token: string): Promise<Result<OutsidePrincipal, Fault>> {
-  const claimed = nodeClaimsSchema.safeParse(decodePayload(token));
+async function authenticateByNodeKey(
+  deps: Deps,
+  token: string,
+  claims: Readonly<Record<string, unknown>>,
+): Promise<Result<OutsidePrincipal, Fault>> {
+  const claimed = nodeClaimsSchema.safeParse(claims);
   if (!claimed.success) return badNodeToken('The node token lacks a claim: iss, aud, sub, iat and exp are needed.');
   const { sub, iat, exp } = claimed.data;
   if (exp - iat > NODE_KEY_TOKEN_SECONDS_MAX) {
     return badNodeToken(`A node token lives at most ${NODE_KEY_TOKEN_SECONDS_MAX} s.`);
   }
+  const nowSeconds = Math.floor(deps.clock.wallMs() / 1000);
+  // What is wrong with the claims alone is told before the node is looked up, so that the answer does not tell whether it exists.
+  if (iat > nowSeconds + NODE_CLOCK_SKEW_SECONDS) return badNodeToken('The node token was issued in the future.');
   const record = await deps.records.get('node', { nodeId: nodeId(sub) });
   // Unknown node, node without a key and wrong signature look the same to the caller: nothing is told about who exists.
   const refused = badNodeToken('The node token is not signed by the key with which this node registered.');
   const key = record === null ? null : publicKeyOf(record.value);
   if (key === null) return refused;
-  const nowSeconds = Math.floor(deps.clock.wallMs() / 1000);
-  if (iat > nowSeconds + NODE_CLOCK_SKEW_SECONDS) return badNodeToken('The node token was issued in the future.');
   try {
     jwt.verify(token, key, {
       algorithms: ['ES256'],
@@ -99,19 +105,11 @@ async function authenticateByNodeKey(deps: Deps, token: string): Promise<Result<
   return ok({ kind: 'nodeKey', nodeId: nodeId(sub) });
 }
 
-function decodePayload(token: string): unknown {
-  try {
-    return jwt.decode(token, { json: true });
-  } catch {
-    return null;
-  }
-}
-
 function publicKeyOf(node: NodeRecord): ReturnType<typeof createPublicKey> | null {
-  if (node.publicKey === null || node.membership === 'DECOMMISSIONED') return null;
+  if (node.membership === 'DECOMMISSIONED') return null;
   try {
     return createPublicKey({ key: { ...node.publicKey }, format: 'jwk' });
   } catch {
-    return null; // A node registered a key that is none: it can't use it.
+    return null; // A node that registered without a key, or with one that is none.
   }
 }
