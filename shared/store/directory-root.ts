@@ -22,7 +22,12 @@ export const covers = (span: { low: EncodedKey; high: EncodedKey | null }, key: 
 /** The roots of all tables as far as this process has met them: filled lazily, span by span, sorted by low key. */
 export class RootCache {
   readonly #tables = new Map<TableId, PageSpan[]>();
+  readonly #spansMax: number;
   #size = 0;
+
+  constructor(spansMax: number = SPANS_MAX) {
+    this.#spansMax = spansMax;
+  }
 
   /** The page that covers `key`, as far as is known. */
   find(tableId: TableId, key: EncodedKey): PageSpan | null {
@@ -37,7 +42,7 @@ export class RootCache {
 
   /** Takes a header that was just read; spans that it contradicts give way. */
   learn(header: PageHeader): void {
-    if (this.#size >= SPANS_MAX) this.#clear();
+    if (this.#size >= this.#spansMax) this.#clear();
     const spans = this.#tables.get(header.tableId) ?? [];
     this.#tables.set(header.tableId, spans);
     const start = firstNotBelow(spans, header.low);

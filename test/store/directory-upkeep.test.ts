@@ -183,15 +183,56 @@ describe('replacing a descriptor', () => {
     expect(second).toMatchObject({ ok: false, error: { index: 0, current: { value: { generation: 2 } } } });
   });
 
-  test.each<[string, (shard: ShardDescriptor) => ShardDescriptor]>([
-    ['skips a generation', (shard) => ({ ...shard, generation: generation(3) })],
-    ['keeps the generation', (shard) => shard],
-    ['lowers the epoch', (shard) => ({ ...shard, generation: generation(2), epoch: epoch(0) })],
-    ['moves a bound', (shard) => ({ ...shard, generation: generation(2), endKey: encodedKey('zz') })],
-    ['names another shard', (shard) => ({ ...shard, generation: generation(2), shardId: shardId('shard-x') })],
-  ])('is a bug when the new one %s', async (_name, to) => {
+  test('writes rows of those replicas alone that changed', async () => {
     await build(evenShards(3));
-    await expect(change(to)).rejects.toThrow();
+    const located = (await at(1))!;
+    const next = { ...located.shard, generation: generation(2) };
+    const entities = (to: ShardDescriptor): string[] =>
+      world.directory.replaceWrites(located, to).map((write) => `${write.kind} ${write.entity}`);
+    expect(entities(next)).toEqual(['put shard']);
+    // Who leads, and who holds copies, is told to those who keep routes.
+    expect(entities({ ...next, replicas: [...next.replicas, aReplica(4)] })).toEqual([
+      'put shard',
+      'put nodeReplica',
+      'put routeVersion',
+    ]);
+    expect(entities({ ...next, replicas: next.replicas.slice(0, 2) })).toEqual([
+      'put shard',
+      'delete nodeReplica',
+      'put routeVersion',
+    ]);
+  });
+
+  test.each<[string, (shard: ShardDescriptor) => Partial<ShardDescriptor>, string]>([
+    [
+      'skips a generation',
+      () => ({ generation: generation(3) }),
+      'generation 3 of shard shard-0000001 does not follow 1 (I-2)',
+    ],
+    [
+      'keeps the generation',
+      () => ({ generation: generation(1) }),
+      'generation 1 of shard shard-0000001 does not follow 1 (I-2)',
+    ],
+    ['lowers the epoch', () => ({ epoch: epoch(0) }), 'epoch 0 of shard shard-0000001 is below 1 (I-3)'],
+    ['moves its end', () => ({ endKey: encodedKey('zz') }), 'the bounds of shard shard-0000001 change by'],
+    ['moves its start', () => ({ startKey: encodedKey('k00') }), 'the bounds of shard shard-0000001 change by'],
+    ['is of another table', () => ({ tableId: tableId('other') }), 'the bounds of shard shard-0000001 change by'],
+    [
+      'names another shard',
+      () => ({ shardId: shardId('shard-x') }),
+      "shard shard-0000001 can't be replaced by shard-x",
+    ],
+    [
+      'has two replicas on one node',
+      ({ replicas }) => ({ replicas: [...replicas, { ...replicas[0]!, replicaId: replicaId('r-2nd') }] }),
+      'shard shard-0000001 has two replicas on one node (I-7)',
+    ],
+  ])('is a bug when the new one %s', async (_name, over, message) => {
+    await build(evenShards(3));
+    const commits = world.committed.length;
+    await expect(change((shard) => ({ ...shard, generation: generation(2), ...over(shard) }))).rejects.toThrow(message);
+    expect(world.committed).toHaveLength(commits);
   });
 });
 
