@@ -45,92 +45,86 @@ export function placeShards(
     return err({ code: 'NOT_ENOUGH_NODES', needed: replicationFactor, available: candidates.length });
   }
   const zones = groupByZone(candidates);
-  const byId = new Map(candidates.map((candidate) => [candidate.nodeId, candidate]));
-  const leaders = new Map(candidates.map((candidate) => [candidate.nodeId, candidate.leaders]));
-  const rank = (id: NodeId): number => byId.get(id)?.leaderRank ?? 0;
-  const leading = (id: NodeId): number => level(leaders.get(id) ?? 0, byId.get(id)?.weight);
   const placements: Placement[] = [];
   for (let i = 0; i < count; i++) {
     const chosen = placeOne(zones, replicationFactor);
     // The most preferred of the chosen nodes leads, of several the one with the fewest leaders for its weight; ties by node id.
-    chosen.sort((a, b) => rank(a) - rank(b) || leading(a) - leading(b) || compareText(a, b));
-    const leader = chosen[0];
-    if (leader !== undefined) leaders.set(leader, (leaders.get(leader) ?? 0) + 1);
-    placements.push({ nodeIds: chosen });
+    chosen.sort(
+      (a, b) =>
+        a.leaderRank - b.leaderRank ||
+        level(a.leaders, a.weight) - level(b.leaders, b.weight) ||
+        compareText(a.nodeId, b.nodeId),
+    );
+    const [leader] = chosen;
+    if (leader !== undefined) leader.leaders += 1;
+    placements.push({ nodeIds: chosen.map(({ nodeId }) => nodeId) });
   }
   return ok(placements);
 }
 
 /** What a node would hold for its weight with one more: so a node of weight 2 gets every second one from the beginning (D'Hondt). */
-const level = (held: number, weight = 1): number => (held + 1) / weight;
+const level = (held: number, weight: number): number => (held + 1) / weight;
 
-interface ZoneNode {
+/** A candidate with what it holds so far, placements of this plan included. */
+interface FleetNode {
   readonly nodeId: NodeId;
   readonly weight: number;
+  readonly leaderRank: number;
   replicas: number;
+  leaders: number;
 }
 
 /** Nodes of one zone, kept sorted by (replicas for their weight, node id). */
 interface Zone {
   readonly name: string;
-  readonly nodes: ZoneNode[];
+  readonly nodes: FleetNode[];
 }
 
+/** The zones by name. */
 function groupByZone(candidates: readonly PlacementCandidate[]): Zone[] {
   const byName = new Map<string, Zone>();
-  for (const candidate of candidates) {
-    const zone = byName.get(candidate.zone) ?? { name: candidate.zone, nodes: [] };
-    zone.nodes.push({ nodeId: candidate.nodeId, weight: candidate.weight ?? 1, replicas: candidate.replicas });
-    byName.set(candidate.zone, zone);
+  for (const { zone: name, nodeId, weight = 1, leaderRank = 0, replicas, leaders } of candidates) {
+    const zone = byName.get(name) ?? { name, nodes: [] };
+    zone.nodes.push({ nodeId, weight, leaderRank, replicas, leaders });
+    byName.set(name, zone);
   }
-  const zones = [...byName.values()];
+  const zones = [...byName.values()].sort((a, b) => compareText(a.name, b.name));
   for (const zone of zones) zone.nodes.sort(byLoad);
   return zones;
 }
 
-const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-const byLoad = (a: ZoneNode, b: ZoneNode): number =>
+const compareText = (a: string, b: string): number => (a < b ? -1 : 1);
+const byLoad = (a: FleetNode, b: FleetNode): number =>
   level(a.replicas, a.weight) - level(b.replicas, b.weight) || compareText(a.nodeId, b.nodeId);
 
-function placeOne(zones: Zone[], replicationFactor: number): NodeId[] {
-  const chosen: NodeId[] = [];
-  const taken = new Set<NodeId>();
-  const usesOfZone = new Map<string, number>();
+/** As many distinct nodes as asked for, or all there are. */
+function placeOne(zones: readonly Zone[], replicationFactor: number): FleetNode[] {
+  const chosen: FleetNode[] = [];
+  const usesOfZone = new Map<Zone, number>();
   while (chosen.length < replicationFactor) {
-    // A zone used less often first (distinct zones while enough exist), then the one whose best node holds least.
-    let best: { zone: Zone; index: number; uses: number; level: number } | null = null;
+    // A zone used less often first (distinct zones while enough exist), then the one whose best node holds least; ties by name.
+    let best: { zone: Zone; node: FleetNode; uses: number; level: number } | null = null;
     for (const zone of zones) {
-      const index = zone.nodes.findIndex((node) => !taken.has(node.nodeId));
-      const node = zone.nodes[index];
+      const node = zone.nodes.find((candidate) => !chosen.includes(candidate));
       if (node === undefined) continue;
-      const uses = usesOfZone.get(zone.name) ?? 0;
+      const uses = usesOfZone.get(zone) ?? 0;
       const fullness = level(node.replicas, node.weight);
-      const better =
-        best === null ||
-        uses < best.uses ||
-        (uses === best.uses &&
-          (fullness < best.level || (fullness === best.level && compareText(zone.name, best.zone.name) < 0)));
-      if (better) best = { zone, index, uses, level: fullness };
+      if (best === null || uses < best.uses || (uses === best.uses && fullness < best.level))
+        best = { zone, node, uses, level: fullness };
     }
     if (best === null) break; // fewer nodes than replicas: excluded by the caller
-    const node = best.zone.nodes[best.index];
-    if (node === undefined) break;
-    chosen.push(node.nodeId);
-    taken.add(node.nodeId);
-    usesOfZone.set(best.zone.name, best.uses + 1);
+    const { zone, node, uses } = best;
+    chosen.push(node);
+    usesOfZone.set(zone, uses + 1);
     node.replicas += 1;
-    sink(best.zone.nodes, best.index);
+    sink(zone.nodes, node);
   }
   return chosen;
 }
 
-/** Moves the node at `index`, whose load grew by one, back to its place. */
-function sink(nodes: ZoneNode[], index: number): void {
-  for (let i = index; i + 1 < nodes.length; i++) {
-    const here = nodes[i];
-    const next = nodes[i + 1];
-    if (here === undefined || next === undefined || byLoad(here, next) <= 0) return;
-    nodes[i] = next;
-    nodes[i + 1] = here;
-  }
+/** Moves the node, whose load grew by one, back to its place among those of its zone. */
+function sink(nodes: FleetNode[], node: FleetNode): void {
+  nodes.splice(nodes.indexOf(node), 1);
+  const behind = nodes.findIndex((other) => byLoad(node, other) < 0);
+  nodes.splice(behind < 0 ? nodes.length : behind, 0, node);
 }
