@@ -99,12 +99,16 @@ function main(): void {
   }
 }
 
-function mutate(copy: string, target: MutationTarget): FileScore[] {
-  const files = target.files.filter((file) => values.file === undefined || values.file.includes(file));
-  if (files.length === 0) return [];
-  const tests = target.tests.filter((test) => existsSync(join(copy, test)));
+const mutate = (copy: string, target: MutationTarget): FileScore[] =>
+  Object.entries(target.files)
+    .filter(([file]) => values.file === undefined || values.file.includes(file))
+    .flatMap(([file, tests]) => mutateFile(copy, file, tests));
+
+function mutateFile(copy: string, file: string, tests: readonly string[]): FileScore[] {
+  const missing = tests.filter((test) => !existsSync(join(copy, test)));
+  if (missing.length > 0) throw new Error(`there is no ${missing.join(', ')}`);
   const config = {
-    mutate: files,
+    mutate: [file],
     testRunner: 'jest',
     testRunnerNodeArgs: ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'],
     plugins: ['@stryker-mutator/jest-runner'],
@@ -114,7 +118,7 @@ function mutate(copy: string, target: MutationTarget): FileScore[] {
       config: { testMatch: tests.map((test) => `<rootDir>/${test}`), maxWorkers: 1 },
       enableFindRelatedTests: false,
     },
-    reporters: ['json', 'clear-text'],
+    reporters: ['json', 'clear-text', 'progress-append-only'],
     jsonReporter: { fileName: 'mutation.json' },
     clearTextReporter: { logTests: false, reportMutants: false, reportTests: false, allowColor: false },
     concurrency: 1,
@@ -129,7 +133,7 @@ function mutate(copy: string, target: MutationTarget): FileScore[] {
   if (!existsSync(join(copy, 'mutation.json'))) throw new Error(`Stryker made no report (status ${ran.status})`);
   const report = JSON.parse(readFileSync(join(copy, 'mutation.json'), 'utf8')) as Report;
   rmSync(join(copy, 'mutation.json'));
-  return Object.entries(report.files).map(([file, { mutants }]) => fileScore(file, mutants));
+  return Object.entries(report.files).map(([name, { mutants }]) => fileScore(name, mutants));
 }
 
 /** Where Stryker is: installed in `STRYKER_DIR`, or fetched for this run. */
