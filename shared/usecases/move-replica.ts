@@ -37,11 +37,18 @@ export interface MembershipInput {
   readonly shardId: ShardId;
   readonly add: readonly NodeId[];
   readonly remove: readonly PlacedReplica[];
-  /** Copies that the shard shall have in the end; `min_in_sync` becomes a majority of it. */
+  /** `min_in_sync` becomes a majority of it. Copies that the shard shall have in the end, if it has them by `add` and `remove`. */
   readonly replicationFactor: number;
   /** The replicas that the request or its plan saw: with other ones the operation changes nothing. */
   readonly seen: readonly ReplicaId[];
 }
+
+/**
+ * Copies in sync that a removal of the operation has to leave (I-7): as many as the factor asks for, but no more than the shard has when all is
+ * done, since nobody else adds one while the operation owns it.
+ */
+export const copiesToLeave = ({ add, remove, seen, replicationFactor }: MembershipInput): number =>
+  Math.min(replicationFactor, seen.length + add.length - remove.length);
 
 export function membershipJson(input: MembershipInput): Json {
   return {
@@ -112,13 +119,15 @@ export async function checkMembershipChange(
 }
 
 /**
- * A replacement keeps the number of copies, also while the table's factor has been raised and the shard does not have its copies yet: held
- * to the new factor, its removal would wait for copies that only the change of the factor adds, which waits for the shard. Never fewer
- * copies than `min_in_sync` stands for (I-7): where it is a majority of more, the removal waits, and the move is undone after its bound.
+ * A replacement keeps the number of copies that it found (I-7), also where the table's factor is larger: held to that, its removal would wait for copies that
+ * only a change of the factor or a repair adds, which waits for the shard. Nor does it lower `min_in_sync`: where that is a majority of more
+ * copies than there are, it stays.
  */
 function factorFor(shard: ShardDescriptor, { add, remove, replicationFactor }: MembershipRequest): number {
-  const copies = Math.min(replicationFactor, shard.replicas.length);
-  return add.length === remove.length && copies >= 2 * shard.minInSync - 1 ? copies : replicationFactor;
+  const copies = shard.replicas.length;
+  if (add.length !== remove.length || copies >= replicationFactor) return replicationFactor;
+  // A majority of 2m - 1 is m.
+  return Math.min(replicationFactor, Math.max(copies, 2 * shard.minInSync - 1));
 }
 
 /** The shard as it would be: the next one of several new replicas must find another node and zone. */

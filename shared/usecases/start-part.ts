@@ -59,6 +59,8 @@ export async function startPart(deps: Deps, around: Surroundings, number: number
   const table = await deps.records.get('table', { table: located.shard.table });
   if (table?.value.tableId !== located.shard.tableId || table.value.state !== 'ACTIVE')
     return refused('TABLE_NOT_ACTIVE');
+  // The table's factor was changed since, by whoever brings its shards to it.
+  if (part.kind === 'FACTOR' && part.replicationFactor !== table.value.replicationFactor) return refused('PLAN_STALE');
   const wanted =
     part.kind === 'MOVE'
       ? moveRequest(around, part, located.shard, table.value.replicationFactor)

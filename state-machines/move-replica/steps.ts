@@ -8,6 +8,7 @@ import type { Deps, Stored } from '../../shared/ports.ts';
 import { announceDescriptors, ensureLeader } from '../../shared/usecases/fail-over.ts';
 import { readLiveness } from '../../shared/usecases/liveness-view.ts';
 import { addReplica, changeMinInSync, removeReplica } from '../../shared/usecases/membership.ts';
+import { copiesToLeave } from '../../shared/usecases/move-replica.ts';
 import { claimShard, releaseShard } from '../../shared/usecases/shard-ownership.ts';
 import { startTransfer } from '../../shared/usecases/transfer-leader.ts';
 import { ACKNOWLEDGED, DONE, endWait, failWith, saveOperation } from '../step.ts';
@@ -285,7 +286,8 @@ const removeReplicas: StepFunction = async (deps, input) => {
   let refusal: Refusal | null = minInSync.ok ? null : minInSync.error;
   let changed = minInSync.ok && minInSync.value.kind === 'CHANGED' ? minInSync.value.shard : null;
   for (const one of minInSync.ok ? leaving(work) : []) {
-    const outcome = await removeReplica(deps, BY, work.owner, { replicaId: one.replicaId, replicationFactor });
+    const removal = { replicaId: one.replicaId, replicationFactor: copiesToLeave(work.input) };
+    const outcome = await removeReplica(deps, BY, work.owner, removal);
     if (outcome.ok) changed = outcome.value.shard;
     else refusal = outcome.error;
     if (!outcome.ok) break;

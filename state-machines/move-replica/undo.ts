@@ -54,8 +54,11 @@ interface Kept {
 /** Removes what was added; answers what has to stay for now. */
 async function takeBack(deps: Deps, work: Work): Promise<readonly Kept[]> {
   const { minInSyncBefore } = work.state;
-  // A majority of 2m - 1 is m.
-  if (minInSyncBefore !== null) await changeMinInSync(deps, BY, work.owner, 2 * minInSyncBefore - 1);
+  if (minInSyncBefore !== null) {
+    // A majority of 2m - 1 is m. Refused for lack of copies it stays lower; contended the step is repeated.
+    const back = await changeMinInSync(deps, BY, work.owner, 2 * minInSyncBefore - 1);
+    if (!back.ok) throwIfContended(back.error);
+  }
   await handBack(deps, work);
   const kept: Kept[] = [];
   const replicationFactor = Math.min(work.input.replicationFactor, work.input.seen.length);

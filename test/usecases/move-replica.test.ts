@@ -1,4 +1,5 @@
-import { nodeId } from '../../shared/domain/ids.ts';
+import { nodeId, operationId } from '../../shared/domain/ids.ts';
+import { err } from '../../shared/domain/result.ts';
 import { checkMembershipChange, moveShard, startMembershipChange } from '../../shared/usecases/move-replica.ts';
 import { cancelOperation } from '../../shared/usecases/operations.ts';
 import { startTransfer } from '../../shared/usecases/transfer-leader.ts';
@@ -164,6 +165,30 @@ describe('other changes of a membership', () => {
       });
       await expectAtRest(told, [followers[1]!, ...free]);
       expect((await told.shard()).minInSync).toBe(2);
+    }));
+
+  test('what lowered min_in_sync and is undone raises it again, however often the shard changes meanwhile', () =>
+    story(async (told) => {
+      const { leader, followers, free, nodes, world } = told;
+      expect(await told.ended(await change(told, [...free], [], 5))).toMatchObject({ status: 'SUCCEEDED' });
+      for (const node of free) await nodes.kill(node);
+      const id = await change(told, [], [...followers], 3);
+      const { records } = world.deps;
+      const commit = records.commit.bind(records);
+      const raced = { code: 'CONDITION_FAILED', index: 0, current: null } as const;
+      let races = 0;
+      Object.assign(records, {
+        commit: async (...args: Parameters<typeof commit>) => {
+          const { undoing } = (await records.get('operation', { operationId: operationId(id) }))?.value ?? {};
+          const isRaised = args[0].audit.some(({ action }) => action === 'MIN_IN_SYNC_CHANGED');
+          // As many as one change of a shard bears.
+          return undoing === true && isRaised && races++ < 6 ? err(raced) : commit(...args);
+        },
+      });
+      expect(await told.ended(id)).toMatchObject({ status: 'FAILED', outcome: 'ROLLED_BACK' });
+      expect(races).toBeGreaterThan(6);
+      expect((await told.shard()).minInSync).toBe(3);
+      await expectAtRest(told, [leader, ...followers, ...free], free);
     }));
 
   test('replication factor 3 to 1', () =>
