@@ -21,6 +21,12 @@ import type { UseCase } from './types.ts';
 
 const slotOf = (table: TableName | null): string => (table === null ? 'replication' : `replication:${table}`);
 
+/** The slots of operations that may be changing a table's factor. */
+export const replicationSlots = ({ table }: Pick<TableRecord, 'table'>): readonly string[] => [
+  slotOf(null),
+  slotOf(table),
+];
+
 type Answer = ReturnType<UseCase<'setReplicationConfig'>>;
 
 export const setReplicationConfig: UseCase<'setReplicationConfig'> = async (deps, principal, { body }): Answer => {

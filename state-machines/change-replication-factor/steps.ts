@@ -1,6 +1,5 @@
-import { encodedKey, tableName } from '../../shared/domain/ids.ts';
-import type { EncodedKey, ShardId, TableName } from '../../shared/domain/ids.ts';
-import { KEY_SPACE_START } from '../../shared/domain/keys.ts';
+import { tableName } from '../../shared/domain/ids.ts';
+import type { ShardId, TableName } from '../../shared/domain/ids.ts';
 import type { Json, OperationRecord, TableRecord } from '../../shared/domain/records.ts';
 import { majority } from '../../shared/domain/shard.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
@@ -9,6 +8,8 @@ import { budgetOf } from '../../shared/domain/waves/settings.ts';
 import type { Deps } from '../../shared/ports.ts';
 import { configChange, tableChange } from '../../shared/usecases/change-replication.ts';
 import { replicationConfig } from '../../shared/usecases/config.ts';
+import { findShards, shardCursorJson, shardCursorOf } from '../../shared/usecases/copy-counts.ts';
+import type { RangeLimits, ShardCursor } from '../../shared/usecases/copy-counts.ts';
 import { everyRecord } from '../../shared/usecases/every-record.ts';
 import { BY } from '../move-replica/work.ts';
 import { fieldsOf } from '../step.ts';
@@ -24,9 +25,7 @@ import type { WaveGoal, WavePass } from '../waves.ts';
 /** Time without a shard done after which the rest is left as it is: nodes that restart are back by then. */
 const IDLE_MS = 600_000;
 /** Shards that one plan reads, and parts that it holds. */
-const SCANNED_MAX = 5_000;
-const PARTS_MAX = 500;
-const SCAN_SHARDS = 500;
+const LIMITS: RangeLimits = { scannedMax: 5_000, foundMax: 500 };
 
 interface Input {
   /** Null: the cluster's factor, for all tables that follow it. */
@@ -71,16 +70,21 @@ async function ensureTarget(deps: Deps, target: Input): Promise<readonly TableRe
   return tables;
 }
 
-/** Where the plan stands: a table and a key in it; null: at the start of a round. */
-interface Cursor {
-  readonly table: string;
-  readonly key: EncodedKey;
+/** Where a round over all shards stands. */
+interface Round {
+  /** Null: at its start. */
+  readonly cursor: ShardCursor | null;
+  /** Every shard up to there was as it should be. */
+  readonly clean: boolean;
 }
 
-function cursorOf(goal: Json): Cursor | null {
-  const { table, key } = fieldsOf(goal);
-  return typeof table === 'string' && typeof key === 'string' ? { table, key: encodedKey(key) } : null;
+function roundOf(goal: Json): Round {
+  const cursor = shardCursorOf(goal);
+  return { cursor, clean: cursor === null || fieldsOf(goal)['clean'] === true };
 }
+
+const roundJson = ({ cursor, clean }: Round): Json =>
+  cursor === null ? null : { ...fieldsOf(shardCursorJson(cursor)), clean };
 
 const goal: WaveGoal = {
   mode: 'UNTIL_REACHED',
@@ -92,13 +96,11 @@ const goal: WaveGoal = {
     const target = targetOf(operation);
     const tables = await ensureTarget(deps, target);
     const building = tables.find((table) => table.state === 'CREATING');
-    const found = await scan(deps, tables, target.factor, cursorOf(state.goal), busy);
-    const nothingOff = found.parts.length === 0 && found.cursor === null && cursorOf(state.goal) === null;
+    const pass = await passOver(deps, tables, target.factor, roundOf(state.goal), busy, LIMITS);
     return {
-      parts: found.parts,
-      goal: found.cursor as Json,
-      // A whole round, from the first shard to the last, that found nothing.
-      complete: nothingOff && building === undefined,
+      parts: pass.parts,
+      goal: roundJson(pass.next),
+      complete: pass.complete && building === undefined,
       left: 0,
       waitingOn: building === undefined ? 'another look at every shard' : `table ${building.table} to be created`,
     };
@@ -106,32 +108,22 @@ const goal: WaveGoal = {
   undo: () => Promise.resolve('PARTS'),
 };
 
-/** The next shards that are not as they should be. `cursor` null: the end of the last table was reached. */
-async function scan(
+/**
+ * The next range of a round: parts for its shards that are not as they should be, those of `busy` apart. Complete at the end of a round, from the
+ * first shard to the last, that found nothing; a busy one that is off counts, as nobody looks at it again in that round.
+ */
+export async function passOver(
   deps: Deps,
   tables: readonly TableRecord[],
   factor: number,
-  from: Cursor | null,
+  round: Round,
   busy: ReadonlySet<ShardId>,
-): Promise<{ readonly parts: readonly WavePart[]; readonly cursor: Cursor | null }> {
-  const parts: WavePart[] = [];
-  let scanned = 0;
-  for (const { table, tableId, state } of tables) {
-    if (state !== 'ACTIVE' || (from !== null && table < from.table)) continue;
-    let key: EncodedKey | null = from?.table === table ? from.key : KEY_SPACE_START;
-    while (key !== null) {
-      if (scanned >= SCANNED_MAX || parts.length >= PARTS_MAX) return { parts, cursor: { table, key } };
-      const page: Awaited<ReturnType<Deps['directory']['scan']>> = await deps.directory.scan(tableId, {
-        fromKey: key,
-        limit: SCAN_SHARDS,
-      });
-      scanned += page.shards.length;
-      for (const { shard } of page.shards)
-        if (isOff(shard, factor) && !busy.has(shard.shardId)) parts.push(partFor(shard, factor));
-      key = page.nextKey;
-    }
-  }
-  return { parts, cursor: null };
+  limits: RangeLimits,
+): Promise<{ readonly parts: readonly WavePart[]; readonly next: Round; readonly complete: boolean }> {
+  const { found, cursor } = await findShards(deps, tables, round.cursor, limits, (shard) => isOff(shard, factor));
+  const clean = round.clean && found.length === 0;
+  const parts = found.filter(({ shard }) => !busy.has(shard.shardId)).map(({ shard }) => partFor(shard, factor));
+  return { parts, next: { cursor, clean: cursor === null || clean }, complete: clean && cursor === null };
 }
 
 const isOff = (shard: ShardDescriptor, factor: number): boolean =>

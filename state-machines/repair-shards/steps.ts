@@ -1,12 +1,13 @@
 import { repairBudgetOf } from '../../shared/domain/waves/settings.ts';
 import { leaveInSlot } from '../../shared/usecases/operation-slot.ts';
 import { rebalanceSettings } from '../../shared/usecases/rebalance-config.ts';
-import { REPAIR_SLOT, repairParts } from '../../shared/usecases/repair.ts';
+import { countedFrom, everyRepair, REPAIR_SLOT } from '../../shared/usecases/repair.ts';
 import { waveMachine } from '../waves.ts';
 import type { WaveGoal } from '../waves.ts';
 
 /**
- * repair-shards: started by the tick for nodes that stayed fenced longer than `repair_after`. It ends as soon as what is left can't be placed; the tick
+ * repair-shards: started by the tick for nodes that stayed fenced longer than `repair_after`, and for shards that have another number of copies than
+ * their table's factor. It ends as soon as what is left can't be placed; the tick
  * starts the next one when it can. A node that comes back meanwhile keeps what was not replaced yet.
  */
 
@@ -19,8 +20,8 @@ const goal: WaveGoal = {
   idleMs: () => 0,
   paced: false,
   budget: repairBudgetOf,
-  plan: async (deps, _operation, _state, busy) => {
-    const { parts, held } = await repairParts(deps, await rebalanceSettings(deps), busy);
+  plan: async (deps, { input }, _state, busy) => {
+    const { parts, held } = await everyRepair(deps, await rebalanceSettings(deps), countedFrom(input), busy);
     return { parts, goal: null, complete: held === 0, left: held - parts.length, waitingOn: null };
   },
   finish: async (deps, operation, state) => {

@@ -1,5 +1,9 @@
+import { nodeId } from '../../shared/domain/ids.ts';
+import { setReplicationConfig } from '../../shared/usecases/change-replication.ts';
+import { checkMembershipChange, startMembershipChange } from '../../shared/usecases/move-replica.ts';
 import { setRebalanceConfig } from '../../shared/usecases/rebalance-config.ts';
-import { expectSettled, waveStory } from '../support/wave-story.ts';
+import { ADMIN } from '../support/use-case-world.ts';
+import { expectSettled, numberOf, waveStory } from '../support/wave-story.ts';
 import type { WaveStory } from '../support/wave-story.ts';
 
 /** repair-shards: the tick replaces replicas of nodes that stay fenced longer than `repair_after`. */
@@ -136,3 +140,78 @@ test.each(['plan', 'execute'])('the process dies before %s', (step) =>
     await told.nodes.revive(1);
   }),
 );
+
+describe('copies by their number', () => {
+  const COUNT_EVERY_MS = 60_000;
+  const repairs = async (told: WaveStory): Promise<number> => {
+    const page = await told.world.records.query('operation', { partition: {}, order: 'backward', limit: 1000 });
+    return page.items.filter(({ value }) => value.type === 'repair-shards').length;
+  };
+  const setFactor = async (told: WaveStory, replication_factor: number): Promise<string> => {
+    const body = { replication_factor };
+    const answer = await told.world.call('setReplicationConfig', setReplicationConfig, { body });
+    if (!answer.ok || answer.value.operation_id === null) throw new Error('not started');
+    return answer.value.operation_id;
+  };
+  const counted = async (told: WaveStory): Promise<void> => {
+    await told.wait(COUNT_EVERY_MS);
+    await told.tick();
+  };
+  const copies = async (told: WaveStory): Promise<number[]> =>
+    (await told.shards()).map(({ replicas }) => replicas.length);
+
+  test('what a change of the factor gave up is made up for as soon as a node can take it', () =>
+    waveStory(async (told) => {
+      const raise = await setFactor(told, 5);
+      await told.nodes.kill(5);
+      const ended = await told.ended(raise);
+      expect(ended.steps.at(-1)?.detail).toMatch(/left out: .*NODE_UNHEALTHY/);
+      expect(Math.min(...(await copies(told)))).toBe(4);
+      const before = await repairs(told);
+      await counted(told); // nobody can take them yet
+      expect(await repairs(told)).toBe(before);
+      await told.nodes.revive(5);
+      await counted(told);
+      const repair = await told.newest('repair-shards');
+      expect(await told.ended(repair?.operationId ?? '')).toMatchObject({ status: 'SUCCEEDED', outcome: 'APPLIED' });
+      expect(await copies(told)).toEqual([5, 5, 5, 5, 5, 5]);
+      for (const { minInSync } of await told.shards()) expect(minInSync).toBe(3);
+      await expectSettled(told);
+      await counted(told); // nothing is left to do
+      expect((await told.newest('repair-shards'))?.operationId).toBe(repair?.operationId);
+    }));
+
+  test('while the factor is being changed it is left to that', () =>
+    waveStory(async (told) => {
+      const raise = await setFactor(told, 4);
+      await counted(told);
+      expect(await repairs(told)).toBe(0);
+      await told.ended(raise);
+      expect(await copies(told)).toEqual([4, 4, 4, 4, 4, 4]);
+    }));
+
+  test('a copy too many goes once all are in sync', () =>
+    waveStory(async (told) => {
+      const [first] = await told.shards();
+      const located = await told.world.directory.locate(first!.shardId);
+      const free = [1, 2, 3, 4, 5].find((node) => !first!.replicas.some(({ nodeId }) => nodeId === `node-${node}`))!;
+      const add = [nodeId(`node-${free}`)];
+      const checked = await checkMembershipChange(told.world.deps, first!, { add, remove: [], replicationFactor: 3 });
+      if (!checked.ok || located === null) throw new Error('not planned');
+      const move = await startMembershipChange(told.world.deps, ADMIN, located, { input: checked.value });
+      if (!move.ok) throw new Error(move.error.code);
+      await told.ended(move.value.operationId);
+      const lagging = (await told.shards())[0]!.replicas.at(-1)!;
+      expect(await copies(told)).toEqual([4, 3, 3, 3, 3, 3]);
+      await told.nodes.kill(numberOf(lagging.nodeId));
+      await counted(told);
+      expect(await repairs(told)).toBe(0);
+      await told.nodes.revive(numberOf(lagging.nodeId));
+      await told.wait(5_000);
+      await counted(told);
+      const repair = await told.newest('repair-shards');
+      expect(await told.ended(repair?.operationId ?? '')).toMatchObject({ status: 'SUCCEEDED' });
+      expect(await copies(told)).toEqual([3, 3, 3, 3, 3, 3]);
+      await expectSettled(told);
+    }));
+});
