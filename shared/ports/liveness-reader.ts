@@ -10,4 +10,9 @@ export interface LivenessReader {
   of(nodeIds: Iterable<NodeId>): Promise<ReadonlyMap<NodeId, LivenessRecord>>;
   /** Every node's liveness: a fixed number of queries, and one item for each pack. A lease that moves just then is left out. */
   all(): Promise<LivenessRecord[]>;
+  /**
+   * For who reads every node's liveness again and again: what it returns reads like `all`, but asks partitions where no node was found only at
+   * every fifth read (liveness-reader.ts says what that costs). Keeps what it learns: one for each loop.
+   */
+  watch(): () => Promise<LivenessRecord[]>;
 }

@@ -20,7 +20,6 @@ import type { DetectorLease } from './detector-lease.ts';
 import { sweepFencedNode, noteSweep } from './fail-over.ts';
 import { asJson, decisionWrite, noteRefusal } from './decisions.ts';
 import { fenceNode, markExpired } from './fence-node.ts';
-import { readAllLiveness } from './liveness-view.ts';
 import { SYSTEM } from './principal.ts';
 
 /**
@@ -57,6 +56,7 @@ const BY = SYSTEM('detector');
 interface Loop {
   readonly deps: Deps;
   readonly lease: DetectorLease;
+  readonly readLiveness: () => Promise<LivenessRecord[]>;
   observations: Observations;
   items: readonly LivenessRecord[];
   zones: ReadonlyMap<NodeId, string>;
@@ -74,6 +74,7 @@ export async function runDetector(deps: Deps, options: DetectorOptions = {}): Pr
   const loop: Loop = {
     deps,
     lease: createDetectorLease(deps, holder),
+    readLiveness: deps.liveness.watch(),
     observations: new Map(),
     items: [],
     zones: new Map(),
@@ -109,7 +110,7 @@ async function runTick(
 ): Promise<void> {
   const { deps } = loop;
   const [items, acts] = await Promise.all([
-    attempt(loop, 'read-liveness', () => readAllLiveness(deps)),
+    attempt(loop, 'read-liveness', loop.readLiveness),
     attempt(loop, 'detector-lease', () => loop.lease.beat(ready)),
     // Without zones nothing would be lost outside of the worst-hit one, and the brake could not trip: an early read that failed is repeated (L5).
     tick % ZONES_EVERY_TICKS === 0 || loop.zones.size === 0 ? attempt(loop, 'read-zones', () => readZones(loop)) : null,

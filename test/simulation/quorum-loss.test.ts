@@ -153,7 +153,7 @@ function withLostOthers(deps: Deps, lies: () => boolean): Deps {
   return {
     ...deps,
     liveness: {
-      all: () => deps.liveness.all(),
+      ...deps.liveness,
       of: async (ids) => {
         const view = await deps.liveness.of(ids);
         if (!lies()) return view;
