@@ -101,6 +101,11 @@ export class LogTable {
   read(storageId: number, fromSeq: number, limit: { entries: number; bytes: number }): LogEntry[] {
     const found: LogEntry[] = [];
     let bytes = 0;
+    if (limit.entries === 1) {
+      // What a follower lacks under a steady load: an iterator costs ten times as much as its one row.
+      const row = this.select.get(storageId, fromSeq, 1);
+      return row === undefined ? found : [toEntry(row)];
+    }
     for (const row of this.select.iterate(storageId, fromSeq, limit.entries)) {
       bytes += text(row, 'changes').length;
       if (found.length > 0 && bytes > limit.bytes) break;

@@ -107,7 +107,8 @@ export abstract class EngineTables implements EngineTransaction {
 
   entries(meta: ReplicaMeta, fromSeq: number, limit: { entries: number; bytes: number }): LogEntry[] {
     if (fromSeq > meta.last.seq) return [];
-    return this.guarded(() => this.tables.log.read(meta.storageId, fromSeq, limit));
+    const entries = Math.min(limit.entries, meta.last.seq - fromSeq + 1);
+    return this.guarded(() => this.tables.log.read(meta.storageId, fromSeq, { ...limit, entries }));
   }
 
   logSize(meta: ReplicaMeta): number {
