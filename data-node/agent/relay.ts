@@ -20,7 +20,9 @@ const CALL_SHARE = 0.3;
 /** Beats that wait or are under way; beyond it nodes are told to beat directly. Two full packs, one waiting and one under way. */
 const BEATS_MAX = 2 * RELAYED_BEATS_MAX;
 
-const responseSchema = z.object({ results: z.array(z.json()).max(RELAYED_BEATS_MAX), receipt: z.json() });
+/** What came as JSON is not looked through again: there may be a hundred of them in an answer. */
+const anyJson = z.custom<Json>((value) => value !== undefined);
+const responseSchema = z.object({ results: z.array(anyJson).max(RELAYED_BEATS_MAX), receipt: anyJson });
 
 export interface RelayAnswer {
   /** As the control plane wrote them: a relay changes nothing, and need not understand what is newer than itself. */
