@@ -105,7 +105,7 @@ export const heartbeatRequestSchema = z.strictObject({
   node_epoch: epochSchema,
   incarnation: systemIdSchema,
   /** Raised by 1 at every heartbeat of an incarnation, from 1. */
-  sequence: z.int().min(1).max(Number.MAX_SAFE_INTEGER),
+  sequence: z.int().min(1),
   /** Counter that the node fsynced just before (L4). */
   attestation: counterSchema,
   /** `mail` of the last answer whose commands the node took. */

@@ -27,7 +27,7 @@ const fingerprintSchema = z.string().max(64);
 const valueTextSchema = z.string().nullable();
 
 export const wireLogEntrySchema = z.strictObject({
-  seq: z.int().min(1).max(Number.MAX_SAFE_INTEGER),
+  seq: z.int().min(1),
   epoch: epochSchema,
   /** Null for a new leader's no-op (R5). */
   write_id: systemIdSchema.nullable(),
