@@ -48,6 +48,8 @@ const isAfter = ({ delayAfterMs, loseAnswer }: StoreFault): boolean =>
   delayAfterMs !== undefined || loseAnswer !== undefined;
 
 type SingleWrite = Exclude<ItemWrite, { kind: 'check' }>;
+type WriteCall = Extract<StoreCall, { method: 'write' | 'transact' }>;
+type Committed = Result<readonly CommittedWrite[], ConditionFailed>;
 
 /** Where an embedded store keeps its items: reads and writes without conditions. Sort keys are ordered by UTF-8 bytes. */
 export interface StoredItems {
@@ -84,24 +86,24 @@ export class EmbeddedStore implements MetadataStore {
 
   async get(key: ItemKey): Promise<StoredItem | null> {
     checkKey(key);
-    return await this.#reading({ method: 'get', keys: [key] }, (fault) => this.#readOne(key, fault));
+    return this.#reading({ method: 'get', keys: [key] }, (fault) => this.#readOne(key, fault));
   }
 
   async getMany(keys: readonly ItemKey[]): Promise<readonly (StoredItem | null)[]> {
     checkReadKeys(keys);
-    return await this.#reading({ method: 'getMany', keys }, (fault) => keys.map((key) => this.#readOne(key, fault)));
+    return this.#reading({ method: 'getMany', keys }, (fault) => keys.map((key) => this.#readOne(key, fault)));
   }
 
   async getSnapshot(keys: readonly ItemKey[]): Promise<readonly (StoredItem | null)[]> {
     checkReadKeys(keys);
-    return await this.#reading({ method: 'getSnapshot', keys }, () =>
+    return this.#reading({ method: 'getSnapshot', keys }, () =>
       this.#items.atomically(() => keys.map((key) => this.#items.read(key))),
     );
   }
 
   async query(request: QueryRequest): Promise<QueryPage> {
     checkQuery(request);
-    return await this.#reading({ method: 'query', request }, (fault) => {
+    return this.#reading({ method: 'query', request }, (fault) => {
       const window = queryWindow(request);
       if (window === null) return { items: [], next: null };
       const { items, cutByBytes } =
@@ -132,20 +134,26 @@ export class EmbeddedStore implements MetadataStore {
 
   // -- calls, and what may go wrong around them -----------------------------------------------------------------------
 
-  async #reading<T>(call: StoreCall, read: (fault: StoreFault | null) => T): Promise<T> {
+  /** At once, unless a fault waits or fails: reads are most of what a simulation asks. */
+  #reading<T>(call: StoreCall, read: (fault: StoreFault | null) => T): T | Promise<T> {
     const fault = this.#options.faults?.plan(call) ?? null;
-    if (fault === null) return read(null);
+    if (fault === null || (!isBefore(fault) && !isAfter(fault))) return read(fault);
+    return this.#readingLate(call, fault, read);
+  }
+
+  async #readingLate<T>(call: StoreCall, fault: StoreFault, read: (fault: StoreFault) => T): Promise<T> {
     if (isBefore(fault)) await this.#before(call, fault);
     const answer = read(fault);
     if (isAfter(fault)) await this.#after(call, fault);
     return answer;
   }
 
-  async #writing(
-    call: Extract<StoreCall, { method: 'write' | 'transact' }>,
-  ): Promise<Result<readonly CommittedWrite[], ConditionFailed>> {
+  #writing(call: WriteCall): Committed | Promise<Committed> {
     const fault = this.#options.faults?.plan(call) ?? null;
-    if (fault === null) return this.#commit(call.writes);
+    return fault === null ? this.#commit(call.writes) : this.#writingLate(call, fault);
+  }
+
+  async #writingLate(call: WriteCall, fault: StoreFault): Promise<Committed> {
     if (isBefore(fault)) await this.#before(call, fault);
     const answer = this.#commit(call.writes);
     const visibleInHalves = answer.ok && call.method === 'transact' ? answer.value : null;
@@ -177,9 +185,9 @@ export class EmbeddedStore implements MetadataStore {
   // -- writing --------------------------------------------------------------------------------------------------------
 
   /** Applies all writes or none. */
-  #commit(writes: readonly ItemWrite[]): Result<readonly CommittedWrite[], ConditionFailed> {
+  #commit(writes: readonly ItemWrite[]): Committed {
     const writeId = this.#options.random.hex(WRITE_ID_BYTES);
-    const result = this.#items.atomically((): Result<readonly CommittedWrite[], ConditionFailed> => {
+    const result = this.#items.atomically((): Committed => {
       const before: (StoredItem | null)[] = [];
       for (const [index, write] of writes.entries()) {
         const current = this.#items.read(write.key);

@@ -50,11 +50,15 @@ export function seededRandom(seed: number | string): SeededRandom {
     },
     hex: (bytes) => {
       let text = '';
-      while (text.length < bytes * 2) {
+      let left = bytes;
+      for (; left >= 4; left -= 4) {
         const drawn = next32();
         text += HEX_OF_16_BITS[drawn >>> 16]! + HEX_OF_16_BITS[drawn & 0xffff]!;
       }
-      return text.slice(0, bytes * 2);
+      if (left === 0) return text;
+      const drawn = next32();
+      const last = HEX_OF_16_BITS[drawn >>> 16]! + HEX_OF_16_BITS[drawn & 0xffff]!;
+      return text + last.slice(0, left * 2);
     },
     fork: (child) => seededRandom(`${name}/${child}`),
   };
