@@ -6,7 +6,7 @@ import type { WavePart } from '../shared/domain/waves/parts.ts';
 import type { RebalanceSettings } from '../shared/domain/waves/settings.ts';
 import { reasonsInWords, waveState, waveStateJson, withReason } from '../shared/domain/waves/state.ts';
 import type { WaveState } from '../shared/domain/waves/state.ts';
-import type { Change, Deps, Stored } from '../shared/ports.ts';
+import type { Change, Deps, RecordWrite, Stored } from '../shared/ports.ts';
 import { DONE, endRolledBack, failWith, loadOperation, saveOperation } from './step.ts';
 import type { OperationMachine, OperationPatch, StepError, StepFunction, StepResult } from './step.ts';
 import { busyShards, nextPartNumber, notePart, openPartsFrom, writeParts } from './waves-parts.ts';
@@ -78,6 +78,31 @@ type Verdict =
   | { readonly kind: 'GO'; readonly phase: WaveState['phase']; readonly state: WaveState }
   | { readonly kind: 'WAIT'; readonly state: WaveState; readonly seconds: number; readonly waitingOn: string | null };
 
+/**
+ * The goal with its effects held to the operation as it was read, so that none of them comes late: a step that stood still, and goes on when others
+ * have undone the operation or it was redriven since, changes nothing any more (I-10). Its commits fail, and so does it.
+ */
+function heldTo({ value, revision }: Stored<'operation'>, goal: WaveGoal): WaveGoal {
+  const check: RecordWrite = {
+    kind: 'check',
+    entity: 'operation',
+    id: { operationId: value.operationId },
+    when: [{ kind: 'revision', is: revision }],
+  };
+  const held = (deps: Deps): Deps => ({
+    ...deps,
+    records: {
+      ...deps.records,
+      commit: (change) => deps.records.commit({ ...change, writes: [...change.writes, check] }),
+    },
+  });
+  return {
+    ...goal,
+    plan: (deps, operation, state, busy) => goal.plan(held(deps), operation, state, busy),
+    undo: (deps, operation) => goal.undo?.(held(deps), operation) ?? Promise.resolve('DONE'),
+  };
+}
+
 /** The machine of a goal; all of them have the same steps. */
 export function waveMachine(goal: WaveGoal): OperationMachine {
   const pass = (phase: WaveState['phase'], work: typeof planPass): StepFunction =>
@@ -88,14 +113,14 @@ export function waveMachine(goal: WaveGoal): OperationMachine {
         await saveOperation(deps, operation, { error: late }, { name: phase, detail: late.code });
         return { next: ROLL_BACK };
       }
-      return keep(deps, goal, operation, await work(deps, goal, operation.value, state), phase);
+      return keep(deps, goal, operation, await work(deps, heldTo(operation, goal), operation.value, state), phase);
     });
   return {
     steps: {
       plan: pass('plan', planPass),
       execute: pass('execute', executePass),
       finish: stepOf('finish', (deps, operation, state) => finish(deps, goal, operation, state)),
-      'roll-back': stepOf(null, (deps, operation, state) => rollBack(deps, goal, operation, state)),
+      'roll-back': stepOf(null, (deps, operation, state) => rollBack(deps, heldTo(operation, goal), operation, state)),
       fail: failWith(STOPPED),
     },
     answers: {

@@ -14,8 +14,10 @@ import { createdTable, expectThat, openOperations, operationsOfType, shardsOf, t
 import { mailbox } from './mailbox.ts';
 import { nodeStories } from './node-stories.ts';
 import { packedLeases } from './packed-leases.ts';
+import { rareWays } from './rare-ways.ts';
 import { recoveries } from './recoveries.ts';
 import type { Story } from './stories.ts';
+import { ticks } from './ticks.ts';
 
 /** What the control plane does by itself: the detector's loop, the reconcile tick, the feeds. */
 
@@ -158,6 +160,8 @@ export const background: readonly Story[] = [
   feeds,
   packedLeases,
   mailbox,
-  recoveries,
+  ...recoveries,
   ...nodeStories,
+  ...ticks,
+  ...rareWays,
 ];

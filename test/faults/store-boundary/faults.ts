@@ -12,6 +12,7 @@ export const STORE_FAULTS = {
   'answer-lost': 'it was applied, and the answer never came',
   'condition-failed': 'somebody raised the revision of what it writes just before',
   stale: 'the world moves on between this read and what is done with it',
+  outage: 'it is refused, and so are the calls of its process after it: what clears up after a failure fails too',
 } as const;
 export type StoreFaultKind = keyof typeof STORE_FAULTS;
 
@@ -25,7 +26,7 @@ export function kindsFor(call: StoreCall): readonly StoreFaultKind[] {
   const contended = call.writes.some(
     ({ kind: how, when }) => how !== 'check' && when.some(({ kind }) => kind === 'revision'),
   );
-  return ['throttled', 'conflict', 'answer-lost', ...(contended ? ['condition-failed' as const] : [])];
+  return ['throttled', 'conflict', 'answer-lost', ...(contended ? ['condition-failed' as const] : []), 'outage'];
 }
 
 /** `moveOn`: what happens in the world between a read and its use. */
@@ -36,6 +37,7 @@ export function fateFor(
   moveOn: () => Promise<void>,
 ): CallFate {
   switch (kind) {
+    case 'outage':
     case 'throttled':
       return { throws: { side: 'BEFORE', error: new StoreError('THROTTLED', 'injected') } };
     case 'conflict':

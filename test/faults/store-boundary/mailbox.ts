@@ -1,11 +1,12 @@
 import type { CommandAck } from '../../../shared/contracts/node/commands.ts';
+import { operationId } from '../../../shared/domain/ids.ts';
 import type { Json } from '../../../shared/domain/records.ts';
 import { heartbeat } from '../../../shared/usecases/heartbeat.ts';
 import { nodePrincipal } from '../../support/use-case-world.ts';
 import { checkHistory, finalItems } from '../../support/world-checks.ts';
 import type { MortalWorld } from '../../support/mortal-world.ts';
 import { moveOnlyReplica, proposeAllCopies } from '../move-scenario.ts';
-import { expectThat, onlyShard, openOperations, shardsOf, ticksOff } from '../scenario-kit.ts';
+import { expectThat, onlyShard, openOperations, operationsOfType, shardsOf, ticksOff } from '../scenario-kit.ts';
 import type { Story } from './stories.ts';
 
 /**
@@ -67,9 +68,13 @@ export const mailbox: Story = {
     world.silenceNodes(SILENCE_MS);
     const shard = await onlyShard(world);
     const { nodeId, replicaId } = shard.leader;
-    await world.invoke('before', (deps) =>
-      deps.commands.send([{ type: 'apply_descriptor', nodeId, replicaId, shard }]),
-    );
+    // A step that nobody runs any more waits for the second one.
+    const [made] = await operationsOfType(world, 'create-table');
+    const task = { operationId: operationId(made?.operationId ?? ''), taskToken: 'token-before' };
+    await world.invoke('before', async (deps) => {
+      await deps.commands.send([{ type: 'apply_descriptor', nodeId, replicaId, shard }]);
+      await deps.commands.sendForTask([{ type: 'apply_descriptor', nodeId, replicaId, shard }], task);
+    });
     await world.base.deps.timers.sleep(EXPIRED_MS);
   },
   act: async (world) => {

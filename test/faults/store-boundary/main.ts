@@ -7,11 +7,13 @@ import { callSites } from './sites.ts';
 import { stories } from './stories.ts';
 import type { Story } from './stories.ts';
 import { commit } from '../../../bench/commit.ts';
+import { openProgress } from '../../support/progress.ts';
 
 /**
- * `npm run store-faults -- [--story NAME] [--call N --fault KIND] [--all] [--every N --from K] [--json]`: every call of the store that operations
- * and requests make, found by running them, with everything that can go wrong with it. `--all`: also calls from places that a call before
- * came from. Exit status 1 if a run is violated.
+ * `npm run store-faults -- [--story NAME] [--call N --fault KIND] [--all] [--every N --from K] [--seconds S --into FILE] [--json]`: every call of the
+ * store that operations and requests make, found by running them, with everything that can go wrong with it. `--all`: also calls from places that a
+ * call before came from. After `--seconds` no fault is tried any more; `--into` keeps what was done at this commit, so that the same call goes on.
+ * Exit status 1 if a run is violated, 3 if `--seconds` left some for another call.
  */
 const { values } = parseArgs({
   options: {
@@ -21,6 +23,8 @@ const { values } = parseArgs({
     all: { type: 'boolean', default: false },
     every: { type: 'string', default: '1' },
     from: { type: 'string', default: '0' },
+    seconds: { type: 'string', default: 'Infinity' },
+    into: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -29,10 +33,15 @@ const print = (line: string): void => void (values.json ? process.stderr : proce
 const startedMs = performance.now();
 const sites = callSites();
 const exercised = new Set<string>();
-const totals = { stories: 0, calls: 0, runs: 0, unmet: 0, violations: 0 };
+const atCommit = commit();
+const progress = openProgress(values.into);
+const totals = { stories: 0, calls: 0, runs: 0, unmet: 0, left: 0, violations: 0 };
 let index = 0;
 
-function take(story: Story, { target, problems }: BoundaryRun, what: string): void {
+/** What is kept of a run. */
+type Outcome = Pick<BoundaryRun, 'target' | 'met' | 'problems'>;
+
+function take(story: Story, { target, problems }: Outcome, what: string): void {
   if (problems.length === 0) return;
   totals.violations++;
   const where = target === null ? 'undisturbed' : `--call ${target.call} --fault ${target.fault} (${what})`;
@@ -53,7 +62,17 @@ for (const story of stories().filter(({ name }) => values.story === undefined ||
       if (values.call !== undefined && number !== Number(values.call)) continue;
       if (values.fault !== undefined && fault !== (values.fault as StoreFaultKind)) continue;
       if (index++ % Number(values.every) !== Number(values.from)) continue;
-      const run = await runBoundary(story, { call: number, fault });
+      const key = `${atCommit} ${story.name} ${number} ${fault}`;
+      let run = progress.get<Outcome>(key);
+      if (run === null) {
+        if ((performance.now() - startedMs) / 1000 > Number(values.seconds)) {
+          totals.left++;
+          continue;
+        }
+        const { target, met, problems } = await runBoundary(story, { call: number, fault });
+        run = { target, met, problems };
+        progress.add(key, run);
+      }
       totals.runs++;
       if (!run.met) totals.unmet++;
       take(story, run, `${what} from ${callers[0] ?? '?'}`);
@@ -67,8 +86,8 @@ const unexercised = [...sites].filter((site) => !exercised.has(site)).sort();
 if (values.story === undefined) for (const site of unexercised) print(`not exercised: ${site}`);
 const summary = {
   name: 'store-faults',
-  commit: commit(),
-  pass: totals.violations === 0,
+  commit: atCommit,
+  pass: totals.violations === 0 && totals.left === 0,
   call_sites: sites.size,
   call_sites_exercised: exercised.size,
   faults: Object.keys(STORE_FAULTS).length,
@@ -76,4 +95,4 @@ const summary = {
   seconds: Math.round((performance.now() - startedMs) / 100) / 10,
 };
 process.stdout.write(`${JSON.stringify(summary, null, values.json ? undefined : 2)}\n`);
-process.exitCode = totals.violations === 0 ? 0 : 1;
+process.exitCode = totals.violations > 0 ? 1 : totals.left > 0 ? 3 : 0;

@@ -9,11 +9,12 @@ import { registerNode } from '../../../shared/usecases/nodes.ts';
 import { SYSTEM } from '../../../shared/usecases/principal.ts';
 import { setRebalanceConfig } from '../../../shared/usecases/rebalance-config.ts';
 import { closeRecovery, listRecoveries, recoverShards } from '../../../shared/usecases/recovery.ts';
+import { deleteTable } from '../../../shared/usecases/tables.ts';
 import { ADMIN, registrationOf } from '../../support/use-case-world.ts';
 import type { MortalWorld } from '../../support/mortal-world.ts';
 import { checkHistory, valuesOf } from '../../support/world-checks.ts';
 import { reportAsLeader } from '../move-scenario.ts';
-import { createdTable, expectAnswer, expectThat, shardsOf, TABLE, ticksOff } from '../scenario-kit.ts';
+import { createdTable, expectAnswer, expectThat, shardsOf, TABLE, tableOf, ticksOff } from '../scenario-kit.ts';
 import { reportedBy, untilDone } from './attempts.ts';
 import type { Story } from './stories.ts';
 
@@ -137,7 +138,12 @@ async function closed(world: MortalWorld): Promise<string[]> {
   return shards.filter(({ kind }) => kind !== 'UNCLEAN').map((one) => `left to close by hand: ${JSON.stringify(one)}`);
 }
 
-export const recoveries: Story = {
+async function openRecoveries(world: MortalWorld): Promise<number> {
+  const page = await world.base.records.query('shardRecovery', { partition: {}, order: 'forward', limit: 10 });
+  return page.items.length;
+}
+
+const untilClosed: Story = {
   name: 'recoveries',
   prepare: async (world) => {
     await ticksOff(world);
@@ -158,15 +164,37 @@ export const recoveries: Story = {
   moveOn: (world) => world.base.deps.timers.sleep(15_000),
   judge: async (world) => {
     const kinds = valuesOf('shardRecovery', world.base.committed).map(({ kind }) => kind);
-    const left = await world.base.records.query('shardRecovery', { partition: {}, order: 'forward', limit: 10 });
+    const left = await openRecoveries(world);
     const shards = await shardsOf(world);
     return [
       ...checkHistory(world.base.committed, world.receipts),
       ...expectThat(kinds.includes('UNCLEAN') && kinds.includes('SHRINK'), `recoveries: ${kinds.join()}`),
-      ...expectThat(left.items.length === 0, `${left.items.length} recoveries are open`),
+      ...expectThat(left === 0, `${left} recoveries are open`),
       ...shards
         .filter((shard) => shard.dataLoss || shard.minInSync !== WANTED_IN_SYNC || inSyncReplicas(shard).length !== 3)
         .map((shard) => `not as it should be again: ${JSON.stringify(shard)}`),
     ];
   },
 };
+
+/** The table is deleted while its recoveries are open: the tick drops them. */
+const tableDeleted: Story = {
+  ...untilClosed,
+  name: 'recoveries of a table that is deleted',
+  act: async (world) => {
+    await logsTold(world);
+    await recovered(world);
+    for (const node of lostOf(world)) await cameBack(world, node);
+    const input = { params: { table: TABLE }, query: {}, body: undefined };
+    const answer = await world.request('deleteTable', 'key-delete', input, deleteTable);
+    expectAnswer(answer, 'TABLE_NOT_ACTIVE', 'TABLE_NOT_FOUND');
+    for (let round = 0; round < ROUNDS_MAX; round++) {
+      if ((await tableOf(world)) === null && (await openRecoveries(world)) === 0) return [];
+      await world.base.deps.timers.sleep(ROUND_MS);
+    }
+    return ['recoveries of a table that is gone are open'];
+  },
+  judge: (world) => Promise.resolve(checkHistory(world.base.committed, world.receipts)),
+};
+
+export const recoveries: readonly Story[] = [untilClosed, tableDeleted];

@@ -33,6 +33,8 @@ export interface BoundaryRun {
   readonly problems: readonly string[];
 }
 
+/** Of an outage, where a process lives on: a detector's loop. */
+const OUTAGE_MS = 5_000;
 /** Bound of virtual time of one run. The longest waits an hour until a command expires. */
 const RUN_MS_MAX = 7_200_000;
 
@@ -41,17 +43,22 @@ export async function runBoundary(story: Story, target: Target | null): Promise<
   return withGlobalTimers(time, async () => {
     const seen: SeenCall[] = [];
     let met = false;
+    let outage: { readonly process: string; readonly untilMs: number } | null = null;
     const note = (number: number, process: string, what: string, store: StoreCall, stack: string | null): void => {
       const name = `${process.replace(/-\d+$/, '')} ${what}`;
       seen.push({ number, what: name, kinds: kindsFor(store), callers: callersIn(stack ?? '') });
     };
     const world: ReturnType<typeof mortalWorld> = mortalWorld(time, {
       traced: target === null,
+      ...(story.around === undefined ? {} : { aroundStep: story.around(() => world) }),
       judge: ({ number, store, process, what, stack }) => {
         if (store === null) return null;
         if (target === null) note(number, process, what, store, stack);
-        if (met || number !== target?.call) return null;
+        if (target === null) return null;
+        const lasts = outage !== null && outage.process === process && time.nowMs() < outage.untilMs;
+        if (!lasts && (met || number !== target.call)) return null;
         met = true;
+        if (target.fault === 'outage') outage ??= { process, untilMs: time.nowMs() + OUTAGE_MS };
         return fateFor(target.fault, store, world, () => story.moveOn(world));
       },
     });

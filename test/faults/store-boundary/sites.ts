@@ -41,7 +41,9 @@ export function callSites(): ReadonlySet<string> {
         if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression)) {
           const { expression: object, name } = node.expression;
           const port = (ts.isPropertyAccessExpression(object) ? object.name : object).getText(source);
-          if (PORTS[port]?.includes(name.text) === true) {
+          // A Map of that name is asked with one argument.
+          const isMap = port === 'records' && name.text === 'get' && node.arguments.length < 2;
+          if (PORTS[port]?.includes(name.text) === true && !isMap) {
             const { line } = source.getLineAndCharacterOfPosition(name.getStart(source));
             sites.add(`${path}:${line + 1}`);
           }
