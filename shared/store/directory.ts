@@ -137,10 +137,9 @@ async function scan(
       limit: Math.min(room, QUERY_ITEMS_MAX),
     });
     for (const { value: shard, revision } of following.items) {
-      if (shard.startKey !== cursor) break; // a change came between: anchor anew
+      if (shard.startKey !== cursor) break; // a change came between: anchor anew; or the table has ended
       shards.push({ shard, page, revision });
       cursor = shard.endKey;
-      if (cursor === null) break;
     }
   }
   return { shards, nextKey: cursor };

@@ -1,6 +1,7 @@
 import { encodedKey, generation, nodeId, pageId, replicaId, shardId, tableId } from '../../shared/domain/ids.ts';
 import { KEY_SPACE_START } from '../../shared/domain/keys.ts';
 import type { PageHeader } from '../../shared/domain/records.ts';
+import { divides } from '../../shared/domain/split.ts';
 import type { LocatedShard, MetadataStore, Records } from '../../shared/ports.ts';
 import { createDirectory } from '../../shared/store/directory.ts';
 import type { DirectoryWithPages } from '../../shared/store/directory.ts';
@@ -83,6 +84,14 @@ describe('a scan', () => {
     expect(limits).toEqual([6, 1000]);
   });
 
+  test('asks for nothing behind the end of the table', async () => {
+    await build(3);
+    await scan(1);
+    const last = await world.faults.during(() => scan(10, keyOf(2)));
+    expect(last).toEqual(['query']);
+    expect(await world.faults.during(() => scan(10, keyOf(1)))).toEqual(['query', 'query']);
+  });
+
   test('of a table under construction ends with what is there', async () => {
     await build(3, 5);
     const { shards, nextKey } = await scan(10);
@@ -162,6 +171,20 @@ describe('a shard by its id', () => {
     const get: Records['get'] = async (kind, id) =>
       kind === 'locator' ? (locator as never) : world.records.get(kind, id);
     expect(await locate('shard-0000001', over({ get }))).toBeUndefined();
+  });
+
+  test('whose locator is shown although its table is gone is gone too', async () => {
+    await build(3);
+    const key = world.committed.flat().find(({ key: { pk } }) => pk.includes('shard-0000001'))!.key;
+    const kept = await world.store.get(key);
+    const locator = await world.records.get('locator', { shardId: shardId('shard-0000001') });
+    await world.directory.removeFirst(tiledTable, 3, by);
+    const get: Records['get'] = async (kind, id) =>
+      kind === 'locator' ? (locator as never) : world.records.get(kind, id);
+    const getSnapshot: MetadataStore['getSnapshot'] = async (asked) =>
+      (await world.store.getSnapshot(asked)).map((item, index) => (asked[index]?.pk === key.pk ? kept : item));
+    expect(await locate('shard-0000001', over({ get }))).toBeUndefined();
+    expect(await locate('shard-0000001', over({ get }, { getSnapshot }))).toBeUndefined();
   });
 
   test('whose locator is not shown yet is found by transactional reads', async () => {
@@ -320,5 +343,113 @@ describe('a directory that does not stand still', () => {
       message: 'the root of table table-1 lags more than 64 page splits',
     });
     expect(hops).toBe(64);
+  });
+
+  test('whose page changes during every walk through it is given up; a walk that sees one moment answers', async () => {
+    await build(10, 12);
+    let walks = 0;
+    let changes = Infinity;
+    const getSnapshot: MetadataStore['getSnapshot'] = async (asked) => {
+      const items = await world.store.getSnapshot(asked);
+      return items.map((item, index) =>
+        item === null || index > 0 || walks++ >= changes
+          ? item
+          : { ...item, body: { ...item.body, generation: 1000 + walks } },
+      );
+    };
+    await expect(over({}, { getSnapshot }).lookup(tiledTable, keyOf(11))).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: 'the directory kept changing during 16 reads of one key',
+    });
+    // The first attempt reads the root; each further one the page's header and the shard before the key, then what starts at its end.
+    expect(walks).toBe(30);
+    [walks, changes] = [0, 10];
+    expect(await over({}, { getSnapshot }).lookup(tiledTable, keyOf(11))).toBeNull();
+  });
+});
+
+describe('a reader whose root is late', () => {
+  const calls = (work: () => Promise<unknown>) => world.faults.during(work);
+  const startAt = async (directory: DirectoryWithPages, key: string): Promise<string | undefined> =>
+    (await directory.lookup(tiledTable, encodedKey(key)))?.shard.startKey;
+
+  test('follows pages to the right, over several splits', async () => {
+    await build(60);
+    const stale = world.newDirectory();
+    await startAt(stale, keyOf(1));
+    let splits = 0;
+    for (let cut = 0; cut < 400 && splits < 3; cut++) {
+      const all = await scanned(world);
+      const located = all[cut % all.length]!;
+      const key = encodedKey(`${located.shard.startKey}${String(cut).padStart(3, '0')}`);
+      if (!divides(located.shard, key) || (await split(world, located, key)) !== 'PAGE_FULL') continue;
+      await world.directory.makeRoom(located.page, by);
+      splits++;
+    }
+    expect(new Set((await scanned(world)).map((located) => located.page)).size).toBe(5);
+    for (const key of [keyOf(1), keyOf(10), keyOf(20), keyOf(40), keyOf(47), keyOf(48), keyOf(59)])
+      expect(await startAt(stale, key)).toBe(key);
+    // What it has met it knows.
+    expect(await calls(() => startAt(stale, keyOf(20)))).toEqual(['query']);
+  });
+
+  test('finds what a merge has moved to the page on the left', async () => {
+    await build(60);
+    const stale = world.newDirectory();
+    for (const index of [1, 47, 48, 59]) await startAt(stale, keyOf(index));
+    const shards = await scanned(world);
+    expect(await merge(world, shards[47]!, shards[48]!)).toBe('DONE');
+    expect(await startAt(stale, keyOf(48))).toBe(keyOf(47));
+    expect(await startAt(stale, keyOf(49))).toBe(keyOf(49));
+    expect(await calls(() => startAt(stale, keyOf(48)))).toEqual(['query']);
+  });
+
+  test('finds what was in a page that a merge has taken away', async () => {
+    await build(49);
+    const stale = world.newDirectory();
+    for (const index of [1, 48]) await startAt(stale, keyOf(index));
+    const shards = await scanned(world);
+    expect(await merge(world, shards[47]!, shards[48]!)).toBe('DONE');
+    expect(await startAt(stale, `${keyOf(48)}x`)).toBe(keyOf(47));
+    expect(await startAt(stale, keyOf(47))).toBe(keyOf(47));
+  });
+
+  test('finds nothing where the table was removed, and what was built in its place', async () => {
+    await build(3);
+    const stale = world.newDirectory();
+    await startAt(stale, keyOf(1));
+    await world.directory.removeFirst(tiledTable, 3, by);
+    expect(await startAt(stale, keyOf(1))).toBeUndefined();
+    const again = evenShards(3).map((shard) => ({
+      ...shard,
+      shardId: shardId(`again-${shard.shardId}`),
+    }));
+    await world.directory.append(tiledTable, again, by);
+    expect((await stale.lookup(tiledTable, keyOf(1)))?.shard.shardId).toBe('again-shard-0000001');
+  });
+});
+
+describe('many readers at once', () => {
+  test('of one gap of the root read it once; of many gaps each finds its own', async () => {
+    await build(200);
+    const cold = world.newDirectory();
+    const before = world.faults.calls.length;
+    const found = await Promise.all(
+      Array.from({ length: 40 }, (_, index) => cold.lookup(tiledTable, keyOf(index + 1))),
+    );
+    expect(found.map((located) => located?.shard.startKey)).toEqual(keys(1, 41));
+    const made = world.faults.calls.slice(before).map(({ method }) => method);
+    expect(made.filter((method) => method === 'get')).toHaveLength(1);
+    const spread = await Promise.all([5, 60, 100, 150, 199, 61].map((index) => cold.lookup(tiledTable, keyOf(index))));
+    expect(spread.map((located) => located?.shard.startKey)).toEqual([5, 60, 100, 150, 199, 61].map(keyOf));
+  });
+
+  test('of whom one fails do not fail with it for good', async () => {
+    await build(3);
+    const cold = world.newDirectory();
+    world.faults.once('get', { refuse: 'UNAVAILABLE' });
+    const outcomes = await Promise.allSettled([1, 2].map((index) => cold.lookup(tiledTable, keyOf(index))));
+    expect(outcomes.map(({ status }) => status)).toContain('rejected');
+    expect((await cold.lookup(tiledTable, keyOf(2)))?.shard.startKey).toBe(keyOf(2));
   });
 });
