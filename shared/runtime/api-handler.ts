@@ -34,6 +34,8 @@ type AnyUseCase = (deps: Deps, principal: Principal, input: ValidInput) => Promi
 /** Who makes a call that needs no token. */
 const ANONYMOUS: Principal = { kind: 'system', name: 'anonymous' };
 
+type Carrier = Context & { exchange?: Exchange };
+
 /** The handler of one resource: normalise, route, authorize, validate, idempotency, If-Match, use case, answer. */
 export function apiHandler<R extends Resource>(
   resource: R,
@@ -41,9 +43,8 @@ export function apiHandler<R extends Resource>(
   source: RuntimeSource,
 ): ApiHandler {
   const byName = useCases as unknown as Readonly<Record<string, AnyUseCase>>;
-  const exchanges = new WeakMap<object, Exchange>();
-  const base = async (event: ApiEvent): Promise<ApiResult> => {
-    const exchange = known(exchanges.get(event));
+  const base = async (_event: ApiEvent, context: Context): Promise<ApiResult> => {
+    const exchange = known((context as Carrier).exchange);
     const answer = await answerCall(byName, exchange);
     if (answer.status !== 200) exchange.refusal = (answer.body as Problem).code;
     return toResult(answer, known(exchange.request).requestId);
@@ -54,8 +55,10 @@ export function apiHandler<R extends Resource>(
     .use(routing(createRouter(resource)))
     .use(authorization())
     .use(validation())
-    // middy hands the event alone to the base handler.
-    .before(({ event, internal }) => void exchanges.set(event, internal));
+    // middy hands the event and the context to the base handler, but not what the steps have noted.
+    .before(({ context, internal }) => {
+      (context as Carrier).exchange = internal;
+    });
   return handler as unknown as ApiHandler;
 }
 
