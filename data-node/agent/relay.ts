@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { RELAYED_BEATS_MAX } from '../../shared/contracts/node/relay.ts';
 import type { HeartbeatsRequest, RelayedBeat } from '../../shared/contracts/node/relay.ts';
+import { jsonSchema } from '../../shared/contracts/primitives.ts';
 import type { Json } from '../../shared/domain/records.ts';
 import { err, ok } from '../../shared/domain/result.ts';
 import type { Result } from '../../shared/domain/result.ts';
@@ -20,9 +21,7 @@ const CALL_SHARE = 0.3;
 /** Beats that wait or are under way; beyond it nodes are told to beat directly. Two full packs, one waiting and one under way. */
 const BEATS_MAX = 2 * RELAYED_BEATS_MAX;
 
-/** What came as JSON is not looked through again: there may be a hundred of them in an answer. */
-const anyJson = z.custom<Json>((value) => value !== undefined);
-const responseSchema = z.object({ results: z.array(anyJson).max(RELAYED_BEATS_MAX), receipt: anyJson });
+const responseSchema = z.object({ results: z.array(jsonSchema).max(RELAYED_BEATS_MAX), receipt: jsonSchema });
 
 export interface RelayAnswer {
   /** As the control plane wrote them: a relay changes nothing, and need not understand what is newer than itself. */

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { jsonSchema } from '../contracts/primitives.ts';
 import { operationId } from '../domain/ids.ts';
 import type { OperationType } from '../domain/records.ts';
 import { BEGIN } from '../domain/operation.ts';
@@ -37,7 +38,7 @@ const taskSchema = z.strictObject({
   task_token: z.string().min(1).optional(),
   execution_arn: z.string().min(1).optional(),
   /** Of the steps that follow a failure: the execution's state, whatever it holds. */
-  caught: z.json().optional(),
+  caught: jsonSchema.optional(),
 });
 export type TaskInput = z.input<typeof taskSchema>;
 export type OperationStepHandler = (task: unknown) => Promise<{ next: string; wait_seconds: number }>;

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import {
+  jsonSchema,
   counterSchema,
   epochSchema,
   hostSchema,
@@ -27,13 +28,13 @@ const writeId = { write_id: systemIdSchema };
 export const getRowRequestSchema = z.strictObject({ ...target, key: keySchema });
 export const getRowResponseSchema = z.object({
   found: z.boolean(),
-  value: z.json().nullable(),
+  value: jsonSchema.nullable(),
   /** Hybrid logical timestamp of the version read, as 'wallMs.counter' text; null if not found. */
   timestamp: z.string().nullable(),
   epoch: epochSchema,
 });
 
-export const putRowRequestSchema = z.strictObject({ ...target, ...writeId, key: keySchema, value: z.json() });
+export const putRowRequestSchema = z.strictObject({ ...target, ...writeId, key: keySchema, value: jsonSchema });
 export const deleteRowRequestSchema = z.strictObject({ ...target, ...writeId, key: keySchema });
 /** All rows of a batch belong to one shard and become visible together. */
 export const batchRequestSchema = z.strictObject({
@@ -42,7 +43,7 @@ export const batchRequestSchema = z.strictObject({
   rows: z
     .array(
       z.discriminatedUnion('op', [
-        z.strictObject({ op: z.literal('put'), key: keySchema, value: z.json() }),
+        z.strictObject({ op: z.literal('put'), key: keySchema, value: jsonSchema }),
         z.strictObject({ op: z.literal('delete'), key: keySchema }),
       ]),
     )
@@ -64,7 +65,7 @@ export const scanRequestSchema = z.strictObject({
   limit: z.int().min(1).max(SCAN_ROWS_MAX),
 });
 export const scanResponseSchema = z.object({
-  rows: z.array(z.object({ key: z.string(), value: z.json(), timestamp: z.string() })),
+  rows: z.array(z.object({ key: z.string(), value: jsonSchema, timestamp: z.string() })),
   /** Where the next page starts; null when the shard's part of the range is done. */
   next_key: z.string().nullable(),
   /** End of the shard as the server knows it (exclusive, as callers write keys); null = end of the table. */

@@ -16,6 +16,7 @@ export const count = z.int().min(0);
 /** Wall-clock milliseconds since 1970. */
 export const wallMs = z.number().min(0);
 export const text = z.string();
-export const json: z.ZodType<Json> = z.json();
+/** Any JSON value. Not looked through: a store refuses what is none (limits.ts). */
+export const json = z.custom<Json>((value) => value !== undefined);
 export const keyType: z.ZodType<KeyType> = z.enum(['string', 'int64']);
 export const leaseProfile: z.ZodType<LeaseProfileName> = z.enum(['fast', 'standard', 'economy']);
