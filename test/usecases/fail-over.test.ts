@@ -99,6 +99,30 @@ describe('failover in the store (E1, E3, E4, R1)', () => {
     }
   });
 
+  test('whoever registers anew while it is elected is elected under its entry, which is void: its present node epoch is not looked up (E1)', async () => {
+    await fence(1);
+    const { liveness } = world.deps;
+    const of = liveness.of.bind(liveness);
+    let reads = 0;
+    Object.assign(liveness, {
+      of: async (...args: Parameters<typeof of>) => {
+        const view = await of(...args);
+        if (reads++ === 0)
+          for (const node of [2, 3]) {
+            await fence(node);
+            await comeBack(node);
+          }
+        return view;
+      },
+    });
+    expect(await ensureLeader(world.deps, BY, SHARD as ShardDescriptor['shardId'], null)).toMatchObject({ ok: true });
+    const { leader, replicas, epoch } = await world.shard(SHARD);
+    expect(epoch).toBe(2);
+    expect(leader.nodeEpoch).toBe(1);
+    expect(replicas.find(({ replicaId }) => replicaId === leader.replicaId)?.nodeEpoch).toBe(1);
+    expect((await world.liveness(Number(leader.nodeId.slice('node-'.length)))).nodeEpoch).toBe(3);
+  });
+
   test('two sweeps that ran at once count as one (E3)', async () => {
     await sweepFencedNode(world.deps, BY, await fence(1));
     const seenByBoth = await world.liveness(1);

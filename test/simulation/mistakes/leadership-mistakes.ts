@@ -27,6 +27,27 @@ export const LEADERSHIP_MISTAKES: readonly PlantedMistake[] = [
     ],
   },
   {
+    name: "a new leader's node epoch is looked up at the commit",
+    breaks: 'E1',
+    setting: 'clean restarts on a slow store',
+    changes: [
+      {
+        file: 'shared/usecases/descriptor-change.ts',
+        find: `  const next = decided.value;
+  if (next === null) return ok({ kind: 'UNCHANGED', shard: located.shard });
+`,
+        replace: `  let next = decided.value;
+  if (next === null) return ok({ kind: 'UNCHANGED', shard: located.shard });
+  if (next.epoch !== located.shard.epoch) {
+    const { leader } = next;
+    const lease = (await deps.liveness.of([leader.nodeId])).get(leader.nodeId);
+    if (lease !== undefined) next = { ...next, leader: { ...leader, nodeEpoch: lease.nodeEpoch } };
+  }
+`,
+      },
+    ],
+  },
+  {
     name: 'a transfer goes to its target, whatever became of it meanwhile',
     breaks: 'E2',
     setting: 'operated',

@@ -60,6 +60,23 @@ export const cleanRestartsOnSlowStore: Script = (cluster, time, random) => {
   cleanRestarts(cluster, time, random);
 };
 
+/** What an election has read is a few tenths of a second old when it is committed: long enough for its candidate to register anew. */
+export const cleanRestartsOnVerySlowStore: Script = (cluster, time, random) => {
+  cluster.climate.weather = { ...FAIR_STORE, latencyMsMax: 150 };
+  cleanRestarts(cluster, time, random);
+};
+
+/** One node at a time dies and starts again within 1.5 s, for the most part before anybody fenced it. */
+export const restartsOnSlowStore: Script = (cluster, time, random) => {
+  cluster.climate.weather = { ...FAIR_STORE, latencyMsMax: 30 };
+  repeatedly(time, random, [500, 3_000], () => {
+    const node = someNode(cluster, random);
+    if (node === null) return;
+    node.crash();
+    time.after(random.between(20, 1_500), () => node.start());
+  });
+};
+
 /** One node at a time: each of its links to the control plane and to other nodes is cut with even chances, by direction and for a while. */
 export const partitions: Script = (cluster, time, random) =>
   repeatedly(time, random, [3_500, 6_500], () => {

@@ -68,6 +68,19 @@ const MOSTLY_FACTORS: readonly SourceChange[] = [
     replace: 'const REPLICATION_FACTORS = [2, 3, 3, 4];',
   },
 ];
+const MOSTLY_DRAINS: readonly SourceChange[] = [
+  {
+    file: OPERATOR,
+    find: `  { weight: 2, starts: true, request: ({ nodes }, random) => ofNode('drain', random.pick(nodes)) },`,
+    replace: `  { weight: 40, starts: true, request: ({ nodes }, random) => ofNode('drain', random.pick(nodes)) },`,
+  },
+  {
+    file: OPERATOR,
+    find: `  { weight: 5, starts: false, request: ({ nodes }, random) => ofNode('uncordon', random.pick(nodes)) },`,
+    replace: `  { weight: 50, starts: false, request: ({ nodes }, random) => ofNode('uncordon', random.pick(nodes)) },`,
+  },
+  { file: OPERATOR, find: `  control('cancel', 2,`, replace: `  control('cancel', 20,` },
+];
 /** A run has nine shards at most, a page in production 64. */
 const SMALL_PAGES: readonly SourceChange[] = [
   {
@@ -120,6 +133,16 @@ export const SETTINGS = {
     about:
       'nodes are stopped as by Ctrl-C and are back within a second, and an operator who mostly moves; store calls take up to 60 ms',
     changes: [MOSTLY_MOVES],
+  },
+  'factors and drains': {
+    about:
+      'nodes die and start again, and an operator who mostly drains and changes the replication factor, and cancels much of it; store calls take up to 60 ms',
+    changes: [...MOSTLY_FACTORS, ...MOSTLY_DRAINS],
+  },
+  'clean restarts on a slow store': {
+    about:
+      'nodes are stopped as by Ctrl-C and are back within a second; store calls take up to 300 ms, so that nodes register while elections are decided',
+    changes: [],
   },
   'small pages': {
     about:

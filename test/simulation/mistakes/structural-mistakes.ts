@@ -243,6 +243,18 @@ export const STRUCTURAL_MISTAKES: readonly PlantedMistake[] = [
     ],
   },
   {
+    name: "a move waits for as many copies in sync as its table's factor asks for, though it found fewer",
+    breaks: 'I-7',
+    setting: 'factors and drains',
+    changes: [
+      {
+        file: 'shared/usecases/move-replica.ts',
+        find: '  Math.min(replicationFactor, seen.length + add.length - remove.length);',
+        replace: '  Math.max(replicationFactor, seen.length - add.length - remove.length);',
+      },
+    ],
+  },
+  {
     name: 'nobody gives back the shard of a split that was undone',
     breaks: 'I-10',
     setting: 'operated',
