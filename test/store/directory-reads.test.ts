@@ -6,6 +6,7 @@ import type { LocatedShard, MetadataStore, Records } from '../../shared/ports.ts
 import { createDirectory } from '../../shared/store/directory.ts';
 import type { DirectoryWithPages } from '../../shared/store/directory.ts';
 import { by, merge, partsOf, scanned, split } from '../support/bounds-changes.ts';
+import { aReplica } from '../support/shards.ts';
 import { storeWorld } from '../support/store.ts';
 import type { StoreWorld } from '../support/store.ts';
 import { evenShards, keyOf, tiledTable } from '../support/tiles.ts';
@@ -113,6 +114,7 @@ describe('a scan', () => {
     expect([startsOf(shards), nextKey]).toEqual([keys(50, 60), null]);
     expect(startsOf((await scan(100, keyOf(20))).shards)).toEqual(keys(50, 60));
     expect(shards[0]).toEqual(await world.directory.lookup(tiledTable, keyOf(50)));
+    expect(await world.newDirectory().lookup(tiledTable, keyOf(20))).toBeNull();
     await world.directory.removeFirst(tiledTable, 10, by);
     expect(await scan(100)).toEqual({ shards: [], nextKey: null });
   });
@@ -191,6 +193,29 @@ describe('a shard by its id', () => {
     await build(3);
     const get: Records['get'] = async (kind, id) => (kind === 'locator' ? null : world.records.get(kind, id));
     expect(await locate('shard-0000001', over({ get }))).toBe(keyOf(1));
+  });
+
+  test('is found by what a transactional read shows, though a Query still shows its keys with another shard', async () => {
+    await build(3);
+    const [, second] = await scanned(world);
+    const asked = new Map<string, Awaited<ReturnType<MetadataStore['query']>>>();
+    const recorded: MetadataStore['query'] = async (request) => {
+      const answer = await world.store.query(request);
+      asked.set(JSON.stringify(request), answer);
+      return answer;
+    };
+    await over({}, { query: recorded }).lookup(tiledTable, encodedKey(`${keyOf(1)}x`));
+    expect(await split(world, second!, `${keyOf(1)}x`)).toBe('DONE');
+    const child = (await world.directory.lookup(tiledTable, encodedKey(`${keyOf(1)}x`)))!.shard;
+    // The locator is not shown yet, and the page as it was before the split.
+    const get: Records['get'] = async (kind, id) => (kind === 'locator' ? null : world.records.get(kind, id));
+    const query: MetadataStore['query'] = async (request) =>
+      asked.get(JSON.stringify(request)) ?? world.store.query(request);
+    const reader = over({ get }, { query });
+    for (const root of ['cold', 'known']) {
+      const found = await reader.locate(child.shardId);
+      expect({ root, start: found?.shard.startKey }).toEqual({ root, start: child.startKey });
+    }
   });
 
   test('in whose place another one is shown is found by transactional reads', async () => {
@@ -393,6 +418,44 @@ describe('a reader whose root is late', () => {
     expect(await calls(() => startAt(stale, keyOf(20)))).toEqual(['query']);
   });
 
+  test('follows no further than to the page of its key', async () => {
+    await build(60);
+    const stale = world.newDirectory();
+    await startAt(stale, keyOf(1));
+    const page = (await scanned(world))[0]!.page;
+    for (let cut = 0; (await world.records.get('page', { page }))!.value.count < 64; cut++)
+      expect(await split(world, (await scanned(world))[2 * cut + 1]!, `${keyOf(cut + 1)}x`)).toBe('DONE');
+    await world.directory.makeRoom(page, by);
+    // The page in the middle: its neighbour on the right is not read.
+    expect(await calls(() => startAt(stale, keyOf(40)))).toEqual(['query', 'getSnapshot', 'getSnapshot', 'query']);
+    expect(await calls(() => startAt(stale, keyOf(41)))).toEqual(['query']);
+  });
+
+  test('looks again where the page on the right is gone already', async () => {
+    await build(60);
+    let torn = true;
+    const get: Records['get'] = async (kind, id) => {
+      const found = await world.records.get(kind, id);
+      if (found === null || kind !== 'page' || !torn) return found;
+      torn = false;
+      return { ...found, value: { ...found.value, high: encodedKey('a'), right: pageId('page-none') } };
+    };
+    expect(await startAt(over({ get }), keyOf(5))).toBe(keyOf(5));
+  });
+
+  test('looks again where the page goes while it walks through it', async () => {
+    await build(10, 12);
+    let asks = 0;
+    const getSnapshot: MetadataStore['getSnapshot'] = async (asked) => {
+      const items = await world.store.getSnapshot(asked);
+      return ++asks === 2 ? items.map(() => null) : items;
+    };
+    const reader = over({}, { getSnapshot });
+    await startAt(reader, keyOf(1));
+    expect(await reader.lookup(tiledTable, keyOf(11))).toBeNull();
+    expect(asks).toBe(4);
+  });
+
   test('finds what a merge has moved to the page on the left', async () => {
     await build(60);
     const stale = world.newDirectory();
@@ -442,6 +505,29 @@ describe('many readers at once', () => {
     expect(made.filter((method) => method === 'get')).toHaveLength(1);
     const spread = await Promise.all([5, 60, 100, 150, 199, 61].map((index) => cold.lookup(tiledTable, keyOf(index))));
     expect(spread.map((located) => located?.shard.startKey)).toEqual([5, 60, 100, 150, 199, 61].map(keyOf));
+  });
+
+  test('of two tables do not wait for each other', async () => {
+    await build(3);
+    await world.directory.append(
+      tableId('other'),
+      evenShards(1)
+        .map((shard) => ({ ...shard, tableId: tableId('other'), shardId: shardId('other-0') }))
+        .map((shard) => ({
+          ...shard,
+          replicas: [{ ...aReplica(9), replicaId: replicaId('r-other') }],
+        })),
+      by,
+    );
+    const cold = world.newDirectory();
+    world.faults.use((call) =>
+      call.method === 'query' && call.request.pk.includes(tiledTable) ? { delayBeforeMs: 1000 } : null,
+    );
+    const slow = cold.lookup(tiledTable, keyOf(1));
+    expect((await cold.lookup(tableId('other'), keyOf(1)))?.shard.shardId).toBe('other-0');
+    expect(world.timers.waiting).toBe(1);
+    await world.timers.advance(1000);
+    expect((await slow)?.shard.startKey).toBe(keyOf(1));
   });
 
   test('of whom one fails do not fail with it for good', async () => {
