@@ -76,6 +76,11 @@ describe('a token that is refused', () => {
 
   test.each<[string, () => string, string]>([
     ['names no key', () => token(claims, undefined).replace(/^[^.]*/, base64('{"alg":"ES256","typ":"JWT"}')), NOT_OURS],
+    [
+      'names a key that nobody has',
+      () => token(claims).replace(/^[^.]*/, base64('{"alg":"ES256","typ":"JWT","kid":"nobody"}')),
+      NOT_OURS,
+    ],
     ['has no header', () => 'nonsense', NOT_OURS],
     [
       'has a payload that is no JSON',
