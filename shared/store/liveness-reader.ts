@@ -69,15 +69,16 @@ export function createLivenessReader(records: Records): LivenessReader {
     },
     all: async () => (await readBuckets(BUCKETS)).records,
     watch: () => {
-      let held = BUCKETS;
+      // Only ever more of them: an answer that its caller no longer waited for takes nothing back when it comes.
+      const held = new Set<Bucket>();
       let untilFullRead = 0;
       return async () => {
         if (untilFullRead > 0) {
           untilFullRead--;
-          return (await readBuckets(held)).records;
+          return (await readBuckets([...held])).records;
         }
         const read = await readBuckets(BUCKETS);
-        held = read.held;
+        for (const bucket of read.held) held.add(bucket);
         untilFullRead = FULL_READ_EVERY - 1;
         return read.records;
       };

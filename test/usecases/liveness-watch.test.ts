@@ -1,7 +1,8 @@
 import { stableBucket } from '../../shared/domain/liveness-bucket.ts';
 import { LIVENESS_BUCKETS, StoreError } from '../../shared/ports.ts';
 import { registerNode } from '../../shared/usecases/nodes.ts';
-import { FULL_READ_EVERY } from '../../shared/store/liveness-reader.ts';
+import { createLivenessReader, FULL_READ_EVERY } from '../../shared/store/liveness-reader.ts';
+import type { Records } from '../../shared/ports.ts';
 import { registrationOf, useCaseWorld } from '../support/use-case-world.ts';
 import type { UseCaseWorld } from '../support/use-case-world.ts';
 
@@ -10,6 +11,25 @@ const bucketOf = (node: number): number => stableBucket(`node-${node}`, LIVENESS
 const nodeWith = (wanted: (bucket: number) => boolean): number => {
   for (let node = 100; ; node++) if (wanted(bucketOf(node))) return node;
 };
+
+/** Records whose first read of every partition is answered by `settle`, with what was there when it was asked. */
+function lateFirstRead({ records }: UseCaseWorld): { readonly late: Records; readonly settle: () => void } {
+  let settle = (): void => undefined;
+  const settled = new Promise<void>((resolve) => {
+    settle = resolve;
+  });
+  let queries = 0;
+  const late: Records = {
+    ...records,
+    query: async (kind, request) => {
+      const isLate = queries++ < LIVENESS_BUCKETS;
+      const page = await records.query(kind, request);
+      if (isLate) await settled;
+      return page;
+    },
+  };
+  return { late, settle };
+}
 
 describe('a watcher of every lease asks where nodes are, and everywhere now and then', () => {
   let world: UseCaseWorld;
@@ -70,6 +90,20 @@ describe('a watcher of every lease asks where nodes are, and everywhere now and 
     world.faults.none();
     expect((await readBy(read)).queries).toBe(LIVENESS_BUCKETS);
     expect((await readBy(read)).queries).toBe(1);
+  });
+
+  test('a full read that is answered after the next one takes no partition back', async () => {
+    await register(1);
+    const { late, settle } = lateFirstRead(world);
+    const read = createLivenessReader(late).watch();
+    const abandoned = read();
+    const alone = nodeWith((bucket) => bucket !== bucketOf(1));
+    await register(alone);
+    // The first one is still under way: this is a full read as well.
+    expect((await read()).map(({ nodeId }) => nodeId).toSorted()).toEqual(['node-1', `node-${alone}`]);
+    settle();
+    expect((await abandoned).map(({ nodeId }) => nodeId)).toEqual(['node-1']);
+    expect((await read()).map(({ nodeId }) => nodeId).toSorted()).toEqual(['node-1', `node-${alone}`]);
   });
 
   test('every watcher learns for itself', async () => {
