@@ -22,7 +22,8 @@ const MB = 2 ** 20;
 const STATS_MS = 10_000;
 /** Above the sequences of the beats of the world's own nodes. */
 const FIRST_SEQUENCE = 100_000;
-const ROUNDS_MAX = 100;
+/** Above the rest that follows a rebalance, the longest wait here: one whose parts could not start is made anew after it. */
+const ROUNDS_MAX = 400;
 /** Shards are as they are for so long before their neighbours are cold (domain/merge-candidates.ts). */
 const COOLED_MS = 3_600_000;
 /** Of news that come with less than 30 s between them (structure-tick.ts). */
