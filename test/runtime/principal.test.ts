@@ -26,7 +26,7 @@ describe('the context between authorizer and function', () => {
     const context = toContext(principal);
     expect(Object.values(context).every((value) => typeof value === 'string')).toBe(true);
     // The gateway adds fields of its own.
-    expect(fromContext({ ...context, principalId: 'x', integrationLatency: 0 })).toEqual(principal);
+    expect(fromContext({ ...context, principalId: 'x', integrationLatency: 0 })).toStrictEqual(principal);
   });
 
   const context = toContext(NODE);
