@@ -1,3 +1,4 @@
+import { operationId } from '../../shared/domain/ids.ts';
 import { setReplicationConfig, setTableReplication } from '../../shared/usecases/change-replication.ts';
 import { drainNode } from '../../shared/usecases/drain-node.ts';
 import { mergeShards } from '../../shared/usecases/merge-shards.ts';
@@ -144,6 +145,24 @@ describe('other pairs', () => {
       expect(await all(told, ...both)).toBeLessThan(SOON_MS);
       expect([(await told.load())[1], (await told.load())[2]]).toEqual([undefined, undefined]);
       await expectCopies(told, 3);
+    }));
+
+  test('two drains that lack a node because of each other say so, and one goes on when the other is cancelled', () =>
+    waveStory(async (told) => {
+      const [first, second] = [await drain(told, 1), await drain(told, 2)];
+      await told.nodes.kill(3);
+      await told.wait(2 * SOON_MS);
+      for (const node of [1, 2]) expect((await told.load())[node]).toBeGreaterThan(0);
+      for (const id of [first, second]) {
+        const stored = await told.world.records.get('operation', { operationId: operationId(id) });
+        expect(stored?.value.status).toBe('RUNNING');
+        expect(stored?.value.waitingOn).toContain("can't start");
+      }
+      await cancel(told, second);
+      expect(await told.ended(second)).toMatchObject({ status: 'CANCELLED', outcome: 'ROLLED_BACK' });
+      expect(await told.ended(first)).toMatchObject({ status: 'SUCCEEDED', outcome: 'APPLIED' });
+      expect((await told.load())[1]).toBeUndefined();
+      await told.nodes.revive(3);
     }));
 
   test('a drain, a merge and a split', () =>
