@@ -271,4 +271,16 @@ export const REDUNDANT: readonly RedundantGuard[] = [
     ...shard('R5', 'R5_OWN', SMALL, 'entries of older terms are committed before the no-op'),
     why: 'unlike with majorities, an entry on the whole ack set is on every copy that may be elected (R1); the no-op tells a new leader where its log is equal',
   },
+  {
+    ...shard('E5', 'E5_EVERY', ['READS', ...SMALL], 'a majority, not every member, confirms a read without a lease'),
+    why: 'with min_in_sync a majority, whoever acknowledges writes elsewhere has a member of every majority in its ack set, which has promised more (R5)',
+  },
+  {
+    ...pages('S1', 'S1_ABSENT', 'the child of a split need not be absent'),
+    why: 'ids are not drawn twice, and the parent has its revision',
+  },
+  {
+    ...pages('S4', 'S4_ABSENCE', 'a page split puts descriptors where others are'),
+    why: 'what is moved has its revision, and nobody else writes to a page that is being made',
+  },
 ];
