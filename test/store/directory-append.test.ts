@@ -357,6 +357,7 @@ describe('taking shards from the low end', () => {
     ],
   ])('from a page %s looks again', async (_what, reads) => {
     await build(evenShards(3));
+    const commits = world.committed.length;
     let torn = true;
     const directory = over(
       reads((otherwise, real) => {
@@ -367,5 +368,6 @@ describe('taking shards from the low end', () => {
     );
     const { removed, done } = await removeFirst(3, directory);
     expect([idsOf(removed), done]).toEqual([idsOf(evenShards(3)), true]);
+    expect(world.committed).toHaveLength(commits + 1);
   });
 });
