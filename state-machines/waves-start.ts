@@ -117,7 +117,10 @@ class Starter {
 
   /** False: no further part can start in this step. */
   async take(record: OperationPart): Promise<boolean> {
-    if (record.status !== 'PLANNED' && record.status !== 'RUNNING') return true;
+    if (record.status !== 'PLANNED' && record.status !== 'RUNNING') {
+      this.takeEnded(record);
+      return true;
+    }
     this.forget(record.number);
     const part = partOf(record.value);
     const { pace } = this.state;
@@ -196,6 +199,21 @@ class Starter {
       };
     else this.left.add(number);
     this.held.set(limit, (this.held.get(limit) ?? 0) + 1);
+  }
+
+  /**
+   * A step noted the end of a waiting part and died before it saved that the part waits no longer. Kept among the waiting it would hold its shard
+   * and the operation for good (I-10).
+   */
+  private takeEnded({ number, status, reason }: OperationPart): void {
+    if (!this.state.waiting.some((one) => one.number === number)) return;
+    this.forget(number);
+    const { state } = this;
+    if (status === 'DONE') this.state = { ...state, done: state.done + 1, progressMs: this.deps.clock.wallMs() };
+    else {
+      const counted = status === 'FAILED' ? { failed: state.failed + 1 } : { skipped: state.skipped + 1 };
+      this.state = { ...state, ...counted, reasons: withReason(state.reasons, reason ?? 'NOT_STARTED') };
+    }
   }
 
   /** A part that was taken up again waits no longer; if it has to, `note` puts it back. */

@@ -1,4 +1,4 @@
-import { nodeId } from '../../shared/domain/ids.ts';
+import { nodeId, operationId } from '../../shared/domain/ids.ts';
 import { decommissionNode, drainNode } from '../../shared/usecases/drain-node.ts';
 import { cordonNode, maintainNode, uncordonNode } from '../../shared/usecases/node-care.ts';
 import { getNode, listNodes } from '../../shared/usecases/nodes.ts';
@@ -10,6 +10,7 @@ import {
 } from '../../shared/usecases/operations.ts';
 import { registerNode } from '../../shared/usecases/register-node.ts';
 import { setRebalanceConfig } from '../../shared/usecases/rebalance-config.ts';
+import { notePart } from '../../state-machines/waves-parts.ts';
 import { expectSettled, waveStory } from '../support/wave-story.ts';
 import type { WaveStory } from '../support/wave-story.ts';
 
@@ -28,6 +29,36 @@ async function decommissioned(told: WaveStory, node: number): Promise<string> {
   expect(answer.value.message).toBe(`Node node-${node} marked for decommission`);
   return answer.value.operation_id ?? '';
 }
+
+/** Seconds of virtual time until a part has been tried and can't start. */
+const LOOKS_MAX = 120;
+
+describe('a drain whose part can not start', () => {
+  test.each([
+    ['left out', { status: 'SKIPPED', reason: 'PLAN_STALE' }],
+    ['done', { status: 'DONE', reason: null }],
+    ['failed', { status: 'FAILED', reason: 'NODE_RETURNED' }],
+  ] as const)('goes on when a step noted the part as %s and died before it saved the operation (I-10)', (_what, end) =>
+    waveStory(async (told) => {
+      const others = [2, 3, 4, 5];
+      const started = await told.world.call('drainNode', drainNode, { ...on(1), body: {} });
+      if (!started.ok || started.value.operation_id === null) throw new Error('not started');
+      for (const node of others) await told.world.call('cordonNode', cordonNode, on(node));
+      const id = operationId(started.value.operation_id);
+      const waits = async (): Promise<boolean> =>
+        (await told.world.records.get('operation', { operationId: id }))?.value.waitingOn?.includes('NODE_CORDONED') ===
+        true;
+      for (let looks = 0; looks < LOOKS_MAX && !(await waits()); looks++) await told.wait(1_000);
+      const waiting = (await told.parts(id)).filter(({ status }) => status === 'PLANNED');
+      expect(waiting.length).toBeGreaterThan(0);
+      for (const { number } of waiting) await notePart(told.world.deps, id, number, end);
+      for (const node of others) await told.world.call('uncordonNode', uncordonNode, on(node));
+      expect(await told.ended(id)).toMatchObject({ status: 'SUCCEEDED', outcome: 'APPLIED' });
+      expect((await told.load())[1]).toBeUndefined();
+      await expectSettled(told);
+    }),
+  );
+});
 
 describe('a decommission', () => {
   test('empties the node, fences it, and leaves a tombstone that can not come back', () =>
