@@ -85,12 +85,17 @@ async function beats(): Promise<void> {
   for (const player of players) if (player.alive) await beat(player);
 }
 
+/** An execution waits by the clock between its steps, 1 s and more: milliseconds between two looks at it, and how many at most. */
+const LOOK_MS = 20;
+const LOOKS_MAX = 1_500;
+const untilNextLook = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+
 async function ended(operation: unknown): Promise<void> {
-  for (let round = 0; round < 200; round++) {
+  for (let round = 0; round < LOOKS_MAX; round++) {
     await beats();
     const { status } = await world.call('GET', `/operations/${String(operation)}`, { token: admin });
     if (status === 'SUCCEEDED') return;
-    await new Promise((resolve) => setImmediate(resolve));
+    await untilNextLook();
   }
   throw new Error('the operation did not end');
 }
@@ -99,10 +104,10 @@ async function ended(operation: unknown): Promise<void> {
 async function disturbed(id: string): Promise<void> {
   type Shown = Readonly<Record<string, unknown>>;
   const shown = async (wanted: (operation: Shown) => boolean, nodesBeat = true): Promise<void> => {
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < LOOKS_MAX; round++) {
       if (wanted(await world.call('GET', `/operations/${id}`, { token: admin }))) return;
       if (nodesBeat) await beats();
-      await new Promise((resolve) => setImmediate(resolve));
+      await untilNextLook();
     }
     throw new Error('the operation never came that far');
   };
@@ -206,9 +211,9 @@ async function moveIsCalledBack(): Promise<void> {
   const called = `/operations/${String(move['operation_id'])}`;
   await world.call('POST', `${called}/cancel`, { token: admin, idempotencyKey: 'cancel-move' });
   for (let round = 0; (await get(called))['status'] !== 'CANCELLED'; round++) {
-    if (round === 200) throw new Error('the move was not called back');
+    if (round === LOOKS_MAX) throw new Error('the move was not called back');
     await beats();
-    await new Promise((resolve) => setImmediate(resolve));
+    await untilNextLook();
   }
 }
 
