@@ -50,7 +50,7 @@ export const LEADERSHIP_MISTAKES: readonly PlantedMistake[] = [
   {
     name: 'a transfer goes to its target, whatever became of it meanwhile',
     breaks: 'E2',
-    setting: 'operated',
+    setting: 'transfers and clean restarts',
     changes: [
       {
         file: 'shared/domain/transfer.ts',

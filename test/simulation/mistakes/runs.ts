@@ -202,6 +202,7 @@ export const RUNS: Readonly<Record<SettingName, (seed: number) => Run>> = {
   'moves and clean restarts': scripted(cleanRestartsOnSlowStore, { operated: true }),
   'factors and drains': scripted(restartsOnSlowStore, { operated: true }),
   'clean restarts on a slow store': scripted(cleanRestartsOnVerySlowStore),
+  'transfers and clean restarts': scripted(cleanRestartsOnVerySlowStore, { operated: true }),
   'small pages': scripted(partitionsOnSlowStore, { operated: true }),
   'copies raised and lowered': scripted(partitionsOnSlowStore, { operated: true }),
   'contended store': scripted(contention),

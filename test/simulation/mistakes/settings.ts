@@ -51,6 +51,23 @@ const MOSTLY_MOVES: SourceChange = {
     request: ({ shards, nodes }, random) => {`,
 };
 
+const MOSTLY_TRANSFERS: SourceChange = {
+  file: OPERATOR,
+  find: `  {
+    weight: 4,
+    starts: false,
+    request: ({ shards }, random) => {
+      const shard = one(shards, random);
+      if (shard === null) return null;
+`,
+  replace: `  {
+    weight: 60,
+    starts: false,
+    request: ({ shards }, random) => {
+      const shard = one(shards, random);
+      if (shard === null) return null;
+`,
+};
 /** Five copies on five nodes are left out: a drain would wait for a sixth node for as long as its operator lets it. */
 const MOSTLY_FACTORS: readonly SourceChange[] = [
   {
@@ -143,6 +160,11 @@ export const SETTINGS = {
     about:
       'nodes are stopped as by Ctrl-C and are back within a second; store calls take up to 300 ms, so that nodes register while elections are decided',
     changes: [],
+  },
+  'transfers and clean restarts': {
+    about:
+      'nodes are stopped as by Ctrl-C and are back within a second, and an operator who mostly transfers leaders; store calls take up to 300 ms, so that nodes register while leaders step down for them',
+    changes: [MOSTLY_TRANSFERS],
   },
   'small pages': {
     about:
