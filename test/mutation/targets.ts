@@ -14,6 +14,13 @@ const LEASE_TESTS = [
   'test/domain/brake.test.ts',
 ];
 
+/** Of what readers of the directory are answered with. */
+const DIRECTORY_READS = [
+  'test/store/directory-reads.test.ts',
+  'test/store/directory-reads-meanwhile.test.ts',
+  'test/store/directory.test.ts',
+];
+
 export const mutationTargets: readonly MutationTarget[] = [
   { name: 'election', files: { 'shared/domain/election.ts': ['test/domain/election.test.ts'] } },
   {
@@ -31,7 +38,7 @@ export const mutationTargets: readonly MutationTarget[] = [
     // What splits and merges at random show besides (directory-random) takes too long for each mutant.
     name: 'directory',
     files: {
-      'shared/store/directory.ts': ['test/store/directory-reads.test.ts', 'test/store/directory.test.ts'],
+      'shared/store/directory.ts': DIRECTORY_READS,
       'shared/store/directory-append.ts': [
         'test/store/directory-append.test.ts',
         'test/store/directory-upkeep.test.ts',
@@ -40,7 +47,7 @@ export const mutationTargets: readonly MutationTarget[] = [
         'test/store/directory-bounds-writes.test.ts',
         'test/store/directory-bounds.test.ts',
       ],
-      'shared/store/directory-lookup.ts': ['test/store/directory-reads.test.ts', 'test/store/directory.test.ts'],
+      'shared/store/directory-lookup.ts': DIRECTORY_READS,
       'shared/store/directory-pages.ts': ['test/store/directory-pages.test.ts', 'test/store/directory.test.ts'],
       'shared/store/directory-remove.ts': [
         'test/store/directory-append.test.ts',

@@ -3,9 +3,9 @@ import { err } from '../../shared/domain/result.ts';
 import type { PageHeader } from '../../shared/domain/records.ts';
 import type { ShardDescriptor } from '../../shared/domain/shard.ts';
 import type { Records } from '../../shared/ports.ts';
-import { createDirectory } from '../../shared/store/directory.ts';
 import type { DirectoryWithPages } from '../../shared/store/directory.ts';
 import { aReplica } from '../support/shards.ts';
+import { directoryOver } from '../support/directory-over.ts';
 import { storeWorld } from '../support/store.ts';
 import type { StoreWorld } from '../support/store.ts';
 import { evenShards, keyOf, tiledTable } from '../support/tiles.ts';
@@ -21,13 +21,7 @@ afterEach(() => world.close());
 
 const build = (shards: readonly ShardDescriptor[]): Promise<void> => world.directory.append(tiledTable, shards, by);
 /** A directory over the same store, some of whose reads or commits go otherwise. */
-const over = (records: Partial<Records>): DirectoryWithPages =>
-  createDirectory({
-    store: world.store,
-    records: { ...world.records, ...records },
-    clock: world.clock,
-    random: world.random,
-  });
+const over = (records: Partial<Records>): DirectoryWithPages => directoryOver(world, records);
 /** Commits are lost to somebody else, the first `times` of them. */
 const losing = (times: number) => {
   const counted = { commits: 0 };

@@ -3,8 +3,8 @@ import type { PageHeader } from '../../shared/domain/records.ts';
 import type { PageId } from '../../shared/domain/ids.ts';
 import { pageId } from '../../shared/domain/ids.ts';
 import type { Records } from '../../shared/ports.ts';
-import { createDirectory } from '../../shared/store/directory.ts';
 import type { DirectoryWithPages } from '../../shared/store/directory.ts';
+import { directoryOver } from '../support/directory-over.ts';
 import { storeWorld } from '../support/store.ts';
 import type { StoreWorld } from '../support/store.ts';
 import { evenShards, keyOf, tiledTable } from '../support/tiles.ts';
@@ -47,13 +47,7 @@ async function pageOf(count: number, over: Partial<PageHeader> = {}): Promise<Pa
   expect(put.ok).toBe(true);
   return page;
 }
-const over = (records: Partial<Records>): DirectoryWithPages =>
-  createDirectory({
-    store: world.store,
-    records: { ...world.records, ...records },
-    clock: world.clock,
-    random: world.random,
-  });
+const over = (records: Partial<Records>): DirectoryWithPages => directoryOver(world, records);
 const headerOf = async (page: PageId): Promise<PageHeader> => (await world.records.get('page', { page }))!.value;
 
 test('the upper half moves, between the page and the one on its right', async () => {
